@@ -1,0 +1,1 @@
+"""What is measured; each file prints ratios against a baseline of the same run."""

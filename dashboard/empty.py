@@ -1,0 +1,48 @@
+"""Pages without numbers: they say which of several reasons it has, and what to do."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import data, filters, formats
+from dashboard.periods import Period
+from sync.models import Source
+from sync.settings import NOT_CONFIGURED
+
+CALENDAR, CLOUD = ":material/date_range:", ":material/cloud_download:"
+
+TITLE = "**No data available.** "
+
+
+def warn_of_unconfigured(sources: Sequence[Source]) -> None:
+    """Say for each of the sources without credentials what to set."""
+    for source in _unconfigured(sources):
+        st.warning(formats.literal(NOT_CONFIGURED[source]), icon=":material/key_off:")
+
+
+def explain(sources: Sequence[Source], period: Period) -> None:
+    """Say why there is nothing to show, and offer the way out."""
+    active = [hour for hour in map(data.last_active_hour, sources) if hour]
+    if active:
+        last = max(active).astimezone(period.zone)
+        st.info(f"{TITLE}Nothing happened in this period. The last active day is {last:%-d %b %Y}.", icon=CALENDAR)
+        st.button("Show all time", on_click=filters.widen, icon=":material/zoom_out_map:")
+    elif _unconfigured(sources) == list(sources):
+        st.info(f"{TITLE}Add the credentials named above, start Voice Ledger again, then choose Sync now.")
+    elif all(state.through is None for state in data.freshness_by_source() if state.source in sources):
+        _offer_first_sync()
+    else:
+        st.info(f"{TITLE}The syncs went well, but the provider has no records yet.", icon=":material/hourglass_empty:")
+
+
+def _offer_first_sync() -> None:
+    if data.sync_status().is_busy:
+        st.info(f"{TITLE}The first sync is running; the numbers appear here when it is done.", icon=":material/sync:")
+        return
+    st.info(f"{TITLE}Nothing was ever synced. Sync now fetches the records, which may take some minutes.", icon=CLOUD)
+    st.button("Sync now", on_click=data.start_syncs, type="primary", icon=":material/sync:", key="first sync")
+
+
+def _unconfigured(sources: Sequence[Source]) -> list[Source]:
+    configured = data.services().sources()
+    return [source for source in sources if source not in configured]

@@ -1,0 +1,89 @@
+"""How amounts read on a page: money, credits, durations, ages. What is not known is an en dash, never 0."""
+
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
+
+EN_DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"  # by name: they look like hyphens in code
+UNKNOWN = EN_DASH
+
+Amount = Decimal | int
+
+
+def money(amount: Amount | None, currency: str = "USD", *, places: int = 2) -> str:
+    """Return e.g. `$1,234.50` or `1,234.50 EUR`; what is too small for the last place is `< $0.01`."""
+    if amount is None:
+        return UNKNOWN
+    unit = Decimal(1).scaleb(-places)
+    rounded = Decimal(amount).quantize(unit, ROUND_HALF_UP)
+    if amount > 0 and not rounded:
+        return f"< {_with_currency(unit, currency)}"
+    return f"{MINUS if rounded < 0 else ''}{_with_currency(abs(rounded), currency)}"
+
+
+def _with_currency(amount: Decimal, currency: str) -> str:
+    return f"${amount:,}" if currency == "USD" else f"{amount:,} {currency}"
+
+
+def count(amount: Amount | None) -> str:
+    return UNKNOWN if amount is None else f"{amount:,}"
+
+
+def credits_(amount: Amount | None) -> str:
+    """Return e.g. `352,389 credits`."""
+    return UNKNOWN if amount is None else f"{amount:,} credits"
+
+
+def minutes(amount: Amount | None) -> str:
+    """Return e.g. `116.7 min`."""
+    return UNKNOWN if amount is None else f"{amount:,.1f} min"
+
+
+def hours(seconds: Amount | None) -> str:
+    """Return e.g. `76 h 28 m`, whole minutes; what is shorter than an hour as `28 m 5 s`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 3600:
+        return short_time(seconds)
+    return f"{int(seconds) // 3600:,} h {int(seconds) % 3600 // 60} m"
+
+
+def short_time(seconds: Amount | None) -> str:
+    """Return e.g. `2 m 42 s`, for averages."""
+    if seconds is None:
+        return UNKNOWN
+    whole = int(Decimal(seconds).quantize(Decimal(1), ROUND_HALF_UP))
+    return f"{whole // 60} m {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def age(span: timedelta) -> str:
+    """Return e.g. `12 min ago`, `2 h 5 min ago` or `3 days ago`."""
+    elapsed = int(span.total_seconds()) // 60
+    if elapsed < 1:
+        return "just now"
+    if elapsed < 60:
+        return f"{elapsed} min ago"
+    if elapsed < 48 * 60:
+        return f"{elapsed // 60} h {elapsed % 60} min ago"
+    return f"{elapsed // (24 * 60)} days ago"
+
+
+def clock(moment: datetime, zone: ZoneInfo, *, now: datetime) -> str:
+    """Return e.g. `14:00`, with the day before it when that is another than today's."""
+    local = moment.astimezone(zone)
+    if local.date() == now.astimezone(zone).date():
+        return f"{local:%H:%M}"
+    return f"{local:%-d %b %H:%M}" if local.year == now.year else f"{local:%-d %b %Y %H:%M}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return e.g. `1 call` or `3 calls`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def literal(text: str) -> str:
+    """Return `text` so that Streamlit's Markdown shows it as it is: no formulas, no links, no emphasis, no icons."""
+    return "".join(f"\\{char}" if char in MARKDOWN else char for char in text)
+
+
+MARKDOWN = "\\`*_{}[]()<>#+!|~$:"

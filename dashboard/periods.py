@@ -1,0 +1,72 @@
+"""The period that a page is about: whole days of a time zone, and the instants where they begin and end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from dashboard.formats import EN_DASH
+
+DAY = timedelta(days=1)
+Days = tuple[date, date]
+
+ALL = "All"
+CUSTOM = "Custom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """The local days from `first` to `last`, both included; both are None when the period is everything."""
+
+    first: date | None
+    last: date | None
+    zone: ZoneInfo
+
+    @property
+    def since(self) -> datetime | None:
+        """The first instant, in UTC; None is the beginning."""
+        return midnight(self.first, self.zone) if self.first else None
+
+    @property
+    def until(self) -> datetime | None:
+        """The first instant after the period, in UTC; None is whatever came last."""
+        return midnight(self.last + DAY, self.zone) if self.last else None
+
+    @property
+    def dates(self) -> str:
+        """Return first and last day in words, with an en dash between them."""
+        if self.first is None or self.last is None:
+            return "All time"
+        if self.first == self.last:
+            return f"{self.last:%-d %b %Y}"
+        year = "" if self.first.year == self.last.year else f" {self.first.year}"
+        return f"{self.first:%-d %b}{year} {EN_DASH} {self.last:%-d %b %Y}"
+
+    @property
+    def slug(self) -> str:
+        """Return e.g. `2026-10-24-to-2026-11-22`, for the name of a file."""
+        return f"{self.first}-to-{self.last}" if self.first else "all-time"
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first instant of a local day in UTC, also where clocks change at midnight."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _last_days(number: int) -> Callable[[date], Days]:
+    return lambda today: (today - (number - 1) * DAY, today)
+
+
+def _last_month(today: date) -> Days:
+    last = today.replace(day=1) - DAY
+    return last.replace(day=1), last
+
+
+PRESETS: Mapping[str, Callable[[date], Days]] = {
+    "Today": _last_days(1),
+    "Yesterday": lambda today: (today - DAY, today - DAY),
+    "7 days": _last_days(7),
+    "30 days": _last_days(30),
+    "Month to date": lambda today: (today.replace(day=1), today),
+    "Last month": _last_month,
+}

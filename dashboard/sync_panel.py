@@ -1,0 +1,109 @@
+"""The sidebar: how current the data is, Sync now, progress, what went wrong. It alone refreshes by itself."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboard import data, formats
+from dashboard.data import SyncStatus
+from sync.errors import StoreError
+from sync.freshness import Freshness
+from sync.models import PROVIDER_NAMES, RunState, SyncRun
+
+BUSY_SECONDS, IDLE_SECONDS = 1, 5  # between two looks at the store
+SEEN = "seen sync state"
+
+# Colour, icon and word each say the same.
+BADGES = {
+    "fresh": ":green-badge[:material/check_circle: Current]",
+    "amber": ":orange-badge[:material/schedule: Late]",
+    "red": ":red-badge[:material/error: Out of date]",
+    "never": ":gray-badge[:material/cloud_off: Never synced]",
+}
+
+
+def show(zone: ZoneInfo) -> None:
+    """Draw the panel. Its timer follows what the store says, so the syncs of every session and process show up."""
+    try:
+        status = data.sync_status()
+        st.session_state[SEEN] = _state(status)
+    except StoreError as exc:
+        st.error(formats.literal(str(exc)), icon=":material/error:")
+        return
+    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_busy else IDLE_SECONDS)(zone)
+
+
+def _panel(zone: ZoneInfo) -> None:
+    try:
+        status = data.sync_status()
+        if _state(status) != st.session_state.get(SEEN):
+            st.rerun()  # a run began or ended: the page may have new numbers, and the timer another pace
+    except StoreError as exc:
+        st.error(formats.literal(str(exc)), icon=":material/error:")
+        return
+    for source in status.freshness:
+        _show_freshness(source, zone, data.now())
+    st.button(
+        "Syncing…" if status.is_busy else "Sync now",
+        on_click=data.start_syncs,
+        disabled=status.is_busy or not status.freshness,
+        icon="spinner" if status.is_busy else ":material/sync:",
+        width="stretch",
+        key="sync now",
+    )
+    _show_progress(status)
+    _show_failures(status)
+
+
+def _state(status: SyncStatus) -> tuple[str, bool]:
+    return data.version(), status.is_busy
+
+
+def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:
+    with st.container(gap="xxsmall"):
+        st.markdown(f"**{PROVIDER_NAMES[state.source]}** {BADGES[state.level]}")
+        if state.through and state.age is not None:
+            st.caption(f"Data through {formats.clock(state.through, zone, now=now)}, {formats.age(state.age)}")
+    if state.latest and state.latest.state is RunState.SKIPPED and state.latest.message:
+        st.caption(formats.literal(f"Not synced: {state.latest.message}"))
+
+
+def _show_progress(status: SyncStatus) -> None:
+    if status.is_starting:
+        st.caption("Starting…")
+    for run in status.running:
+        if run.total:
+            st.progress(min(run.done / run.total, 1.0), text=_progress(run))
+        else:
+            st.caption(f":material/sync: {_progress(run)}")
+
+
+def _progress(run: SyncRun) -> str:
+    of_total = f" of {run.total:,}" if run.total else ""
+    return f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_total} records"
+
+
+def _show_failures(status: SyncStatus) -> None:
+    sentences = [sentence for state in status.freshness if (sentence := _failure(state, status))]
+    for sentence in sentences:
+        st.error(formats.literal(sentence), icon=":material/error:")
+    if sentences:
+        st.button(
+            "Try again",
+            on_click=data.start_syncs,
+            disabled=status.is_busy,
+            icon=":material/refresh:",
+            width="stretch",
+            key="try again",
+        )
+
+
+def _failure(state: Freshness, status: SyncStatus) -> str | None:
+    """Return why the latest run of a source did not end well, if it did not."""
+    latest, name = state.latest, PROVIDER_NAMES[state.source]
+    if latest and latest.state in (RunState.FAILED, RunState.INTERRUPTED):
+        return f"{name} sync {latest.state}: {latest.message}"
+    if state.source in status.problems:
+        return f"{name} sync failed: {status.problems[state.source]}"
+    return None

@@ -1,0 +1,1 @@
+"""Copies Twilio calls and ElevenLabs conversations into a store and keeps balances per workspace and hour."""

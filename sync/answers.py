@@ -1,0 +1,38 @@
+"""Runs, findings and totals as JSON: the same names in the API and in `--json`, money as exact numbers."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+
+from sync.models import SyncRun
+from sync.times import iso
+
+
+def plain(value: Any) -> Any:
+    """Return dataclasses as objects, times as ISO-8601 and money as plain decimals, all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Decimal):
+        return Decimal(f"{value.normalize():f}")  # 12.50000000 is 12.5, and 1E+3 is 1000
+    return value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    return simplejson.dumps(plain(value), use_decimal=True, ensure_ascii=False, indent=indent)
+
+
+def of_run(run: SyncRun) -> dict[str, Any]:
+    """Return a run as people may see it: without the process that owned it."""
+    answer: dict[str, Any] = plain(run)
+    del answer["owner"]
+    return answer

@@ -1,0 +1,237 @@
+"""The HTTP API under /api: sync now, history, statistics, health. JSON in every case, closed without a secret."""
+
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sync import answers
+from sync.bootstrap import Services
+from sync.errors import (
+    AlreadyRunningError,
+    NotConfiguredError,
+    ProviderError,
+    StoreError,
+    VoiceLedgerError,
+)
+from sync.freshness import freshness
+from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
+from sync.usage import elevenlabs_usage, total_of, twilio_usage
+
+OPEN_PATHS = ("/api/health",)
+MOST_RUNS = 1000
+LARGEST_ID = 2**63 - 1  # that a database can hold
+
+log = structlog.get_logger()
+
+
+class Json(Response):
+    """Money as exact decimal numbers, times as ISO-8601."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return answers.to_json(content).encode()
+
+
+class BearerAuth:
+    """Lets through what carries the secret. Unknown paths are refused like known ones, so none is given away."""
+
+    def __init__(self, app: ASGIApp, secret: SecretStr | None) -> None:
+        self._app = app
+        self._expected = f"Bearer {secret.get_secret_value()}".encode() if secret else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._is_allowed(dict(scope["headers"])):
+            await self._app(scope, receive, send)
+            return
+        headers = {"WWW-Authenticate": "Bearer"}
+        await Json({"error": "Unauthorized"}, status_code=401, headers=headers)(scope, receive, send)
+
+    def _is_allowed(self, headers: Mapping[bytes, bytes]) -> bool:
+        given = headers.get(b"authorization", b"")
+        return self._expected is not None and hmac.compare_digest(given, self._expected)
+
+
+class Api:
+    """The handlers. Each is an ordinary function that Starlette runs in a worker thread."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._store = services.store
+
+    def sync_twilio(self, request: Request) -> Json:
+        return self._sync("twilio")
+
+    def sync_elevenlabs(self, request: Request) -> Json:
+        return self._sync("elevenlabs")
+
+    def _sync(self, source: Source) -> Json:
+        run = self._services.sync(source)
+        if run.state is RunState.SKIPPED:
+            return Json({"status": "skipped", "reason": run.message, "run": answers.of_run(run)})
+        return Json({"status": "ok", "run": answers.of_run(run)})
+
+    def list_runs(self, request: Request) -> Json:
+        """Newest first; `source` and `limit` narrow the list."""
+        source = request.query_params.get("source")
+        if source is not None and source not in SOURCES:
+            raise HTTPException(400, f"source must be one of {', '.join(SOURCES)}.")
+        runs = self._store.runs(next((s for s in SOURCES if s == source), None), limit=_limit(request))
+        return Json({"runs": [answers.of_run(run) for run in runs]})
+
+    def show_run(self, request: Request) -> Json:
+        run_id: int = request.path_params["run_id"]
+        run = self._store.run(run_id) if run_id <= LARGEST_ID else None
+        if run is None:
+            raise HTTPException(404, "There is no run with this id.")
+        return Json(answers.of_run(run))
+
+    def twilio_stats(self, request: Request) -> Json:
+        since, until = _period(request)
+        usage = twilio_usage(self._store, since, until)
+        return Json(
+            {
+                **_stats(self._store.workspaces(), usage, TwilioTotals(), since, until),
+                "price_unit": self._store.price_unit(),
+            }
+        )
+
+    def elevenlabs_stats(self, request: Request) -> Json:
+        since, until = _period(request)
+        usage = elevenlabs_usage(self._store, since, until)
+        return Json(_stats(self._store.workspaces(), usage, ElevenLabsTotals(), since, until))
+
+    def workspaces(self, request: Request) -> Json:
+        """The latest snapshot of both sources per workspace; null where there is none yet."""
+        twilio = {snapshot.workspace_id: snapshot for snapshot in self._store.twilio_snapshots()}
+        elevenlabs = {snapshot.workspace_id: snapshot for snapshot in self._store.elevenlabs_snapshots()}
+        return Json(
+            {
+                "price_unit": self._store.price_unit(),
+                "workspaces": [
+                    {
+                        "id": workspace.id,
+                        "name": workspace.name,
+                        "twilio": _snapshot(twilio.get(workspace.id)),
+                        "elevenlabs": _snapshot(elevenlabs.get(workspace.id)),
+                    }
+                    for workspace in self._store.workspaces()
+                ],
+            }
+        )
+
+    def health(self, request: Request) -> Json:
+        """Process up, store reachable, and how old the newest data of each source is, in seconds."""
+        now = self._services.clock()
+        try:
+            states = {source: freshness(self._store, source, now=now) for source in self._services.sources()}
+        except StoreError as exc:
+            return Json({"status": "failed", "store": str(exc)}, status_code=503)
+        ages = {
+            source: {
+                "data_through": state.through,
+                "age_seconds": None if state.age is None else int(state.age.total_seconds()),
+            }
+            for source, state in states.items()
+        }
+        return Json({"status": "ok", "store": "ok", "sources": ages})
+
+
+def _stats(
+    workspaces: list[Workspace],
+    usage: Mapping[int, AnyTotals],
+    nothing: AnyTotals,
+    since: datetime | None,
+    until: datetime | None,
+) -> dict[str, Any]:
+    """Return the sum, then each workspace with usage; all of it from the same balances."""
+    return {
+        "since": since,
+        "until": until,
+        **answers.plain(total_of(usage.values(), nothing)),
+        "workspaces": [
+            {"workspace_id": workspace.id, "workspace": workspace.name, **answers.plain(usage[workspace.id])}
+            for workspace in workspaces
+            if workspace.id in usage
+        ],
+    }
+
+
+def _snapshot(snapshot: Snapshot[TwilioTotals] | Snapshot[ElevenLabsTotals] | None) -> dict[str, Any] | None:
+    if snapshot is None:
+        return None
+    return {"snapshot_date": snapshot.snapshot_date, **answers.plain(snapshot.totals)}
+
+
+def _period(request: Request) -> tuple[datetime | None, datetime | None]:
+    """Return `[since, until)` of the query; dates and times without a zone are UTC."""
+    since, until = (_moment(request, name) for name in ("since", "until"))
+    if since and until and since >= until:
+        raise HTTPException(400, "since must be before until.")
+    return since, until
+
+
+def _moment(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that was not encoded arrives as a space
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise HTTPException(400, f"{name} must be a date such as 2026-11-01, or a date and time in ISO 8601.") from exc
+
+
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", "50")
+    if not text.isdecimal() or len(text) > len(str(MOST_RUNS)) or not 1 <= int(text) <= MOST_RUNS:
+        raise HTTPException(400, f"limit must be a number from 1 to {MOST_RUNS}.")
+    return int(text)
+
+
+def _refuse(request: Request, exc: Exception) -> Response:
+    """Turn an error into its status and one sentence; a program error says nothing about its inside."""
+    if isinstance(exc, HTTPException):
+        return Json({"error": exc.detail}, status_code=exc.status_code, headers=exc.headers)
+    if isinstance(exc, AlreadyRunningError):
+        return Json({"error": str(exc), "run": answers.of_run(exc.run)}, status_code=409)
+    if isinstance(exc, VoiceLedgerError):
+        status = next((code for kind, code in STATUSES.items() if isinstance(exc, kind)), 500)
+        return Json({"error": str(exc)}, status_code=status)
+    log.error("An API request failed", exc_info=exc)
+    return Json({"error": "An error in the program; its log has the details."}, status_code=500)
+
+
+STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
+
+
+def mount(services: Services) -> list[BaseRoute]:
+    """Return the routes to put beside the pages. They answer all of /api themselves, so that no page shows through."""
+    api = Api(services)
+    routes = [
+        Route("/sync-hourly", api.sync_twilio, methods=["POST"]),
+        Route("/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),
+        Route("/sync-runs", api.list_runs),
+        Route("/sync-runs/{run_id:int}", api.show_run),
+        Route("/twilio-stats", api.twilio_stats),
+        Route("/elevenlabs-stats", api.elevenlabs_stats),
+        Route("/workspaces", api.workspaces),
+        Route("/health", api.health),
+    ]
+    application = Starlette(
+        routes=routes,
+        middleware=[Middleware(BearerAuth, secret=services.settings.cron_secret)],
+        exception_handlers={HTTPException: _refuse, VoiceLedgerError: _refuse, Exception: _refuse},
+    )
+    return [Mount("/api", app=application), Route("/api", application)]

@@ -1,0 +1,98 @@
+"""The simulated providers as a process: the one that is running, or one started for as long as it is needed."""
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Lock
+
+import httpx
+import stamina
+from pydantic import SecretStr
+
+from demo import credentials, registry
+from sync.errors import ProviderDownError
+from sync.models import Agent, Phone
+from sync.settings import Settings
+from sync.store import Store
+
+PROJECT = Path(__file__).parent.parent
+START_TIME = timedelta(seconds=30)
+ADDRESS_LINE = "Demo providers on "
+
+
+class DemoProviders:
+    """Finds the demo server of `make run` on its port; without a port, starts one that ends with this process."""
+
+    def __init__(self, port: int | None) -> None:
+        self._shared = f"http://127.0.0.1:{port}" if port else None
+        self._own: subprocess.Popen[str] | None = None
+        self._own_address = ""
+        self._lock = Lock()
+
+    def close(self) -> None:
+        if self._own:
+            self._own.terminate()
+            self._own.communicate()
+            self._own = None
+
+    def settings(self) -> Settings:
+        """Return settings that lead to the simulated providers."""
+        address = self._address()
+        return Settings.model_construct(
+            twilio_account_sid=credentials.ACCOUNT_SID,
+            twilio_auth_token=SecretStr(credentials.AUTH_TOKEN),
+            twilio_base_url=address,
+            elevenlabs_api_key=SecretStr(credentials.ELEVENLABS_API_KEY),
+            elevenlabs_base_url=address,
+        )
+
+    def _address(self) -> str:
+        if self._shared:
+            return _awaited(self._shared)
+        with self._lock:  # Sync now asks for both providers at the same moment
+            return self._own_address if self._own and self._own.poll() is None else self._start()
+
+    def _start(self) -> str:
+        """Start a server on a free port. The fleet is a function of the clock, so every server tells the same."""
+        self._own = subprocess.Popen(
+            [sys.executable, "-m", "demo", "--port", "0", "--until-stdin-closes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+        line = self._own.stdout.readline() if self._own.stdout else ""
+        if not line.startswith(ADDRESS_LINE):
+            raise ProviderDownError("The simulated providers did not start; see the lines above.")
+        self._own_address = line.removeprefix(ADDRESS_LINE).strip()
+        return self._own_address
+
+
+@stamina.retry(on=ProviderDownError, attempts=None, timeout=START_TIME, wait_max=1)
+def _awaited(address: str) -> str:
+    """Return the address once a server answers there: under `make run` all processes start at the same moment."""
+    try:
+        httpx.get(f"{address}/v1/convai/agents", timeout=5, trust_env=False)
+    except httpx.HTTPError as exc:
+        raise ProviderDownError(
+            f"The simulated providers do not answer on {address}; start them with `python -m demo`, or unset DEMO_PORT."
+        ) from exc
+    return address
+
+
+def register_demo_clients(store: Store, *, now: datetime) -> None:
+    """Register what a user of the demo would have: workspaces, numbers with dates, agents."""
+    workspaces = {name: store.find_or_add_workspace(name) for name in registry.WORKSPACES}
+    for phone in registry.phones(now):
+        store.save_phone(
+            Phone(
+                phone_number=phone.phone_number,
+                workspace_id=workspaces[phone.workspace],
+                label=phone.label,
+                valid_from=phone.valid_from,
+                valid_until=phone.valid_until,
+            )
+        )
+    for agent in registry.agents():
+        store.save_agent(Agent(agent_id=agent.agent_id, workspace_id=workspaces[agent.workspace], label=agent.label))

@@ -1,0 +1,166 @@
+"""ElevenLabs' conversations (Agents API v1), read over HTTP: list, then one detail request for each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from sync.elevenlabs_wire import parse_conversation, summary_or_failure
+from sync.errors import (
+    MissingPermissionError,
+    ProviderError,
+    RecordNotFoundError,
+    RejectedRequestError,
+    UnexpectedAnswerError,
+    WrongCredentialsError,
+)
+from sync.fanout import fetch_each
+from sync.http import Json, JsonClient, Params, RetryPolicy
+from sync.models import (
+    Conversation,
+    ConversationSummary,
+    Failure,
+    ListedAgent,
+    ListedNumber,
+)
+from sync.times import utc_now
+from sync.wire import WireModel, what_is_wrong
+
+PAGE_SIZE = 100  # the largest that ElevenLabs gives
+CONCURRENCY = 8  # detail requests in flight; 25 one after another were answered without any limit
+MAX_PAGES = 100_000
+
+
+class _Agent(WireModel):
+    agent_id: str
+    name: str = ""
+
+
+class _Number(WireModel):
+    phone_number: str
+    label: str | None = None
+
+
+Model = TypeVar("Model", _Agent, _Number)
+
+
+class ElevenLabsClient:
+    """Reads the conversations of one account. Every method raises ProviderError with what to do about it."""
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = "https://api.elevenlabs.io",
+        retries: RetryPolicy | None = None,
+        concurrency: int = CONCURRENCY,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._clock = clock
+        self._concurrency = concurrency
+        self._api = JsonClient(
+            "ElevenLabs",
+            base_url,
+            explain=_explain,
+            setting="ELEVENLABS_BASE_URL",
+            headers={"xi-api-key": api_key},
+            retries=retries,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+
+    def summaries_since(self, start: datetime) -> Iterator[ConversationSummary | Failure]:
+        """Yield what the list tells of conversations that started at or after `start`, newest first.
+
+        Whether `call_start_after_unix` includes its second is not documented: asked one earlier, filtered here.
+        """
+        after = int(start.timestamp()) - 1
+        for raw in self._pages("/v1/convai/conversations", "conversations", {"call_start_after_unix": after}):
+            summary = summary_or_failure(raw)
+            if isinstance(summary, Failure) or summary.started_at >= start:
+                yield summary
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """Return one conversation, or raise RecordNotFoundError or MalformedRecordError."""
+        fetched_at = self._clock()
+        raw = self._api.get(f"/v1/convai/conversations/{quote(conversation_id, safe='')}")
+        return parse_conversation(raw, fetched_at=fetched_at)
+
+    def conversations(self, ids: Iterable[str]) -> Iterator[Conversation | Failure]:
+        """Yield the conversations with these ids, several requests at a time, and a Failure for each without one."""
+        return fetch_each(self.conversation, ids, concurrency=self._concurrency)
+
+    def agents(self) -> Iterator[ListedAgent]:
+        for raw in self._pages("/v1/convai/agents", "agents", {}):
+            agent = _read(_Agent, raw)
+            yield ListedAgent(agent_id=agent.agent_id, name=agent.name)
+
+    def phone_numbers(self) -> list[ListedNumber]:
+        """Return the numbers that ElevenLabs answers; this list comes in one piece."""
+        body = self._api.get("/v1/convai/phone-numbers")
+        if not isinstance(body, list):
+            raise UnexpectedAnswerError(_NOT_THE_API)
+        numbers = [_read(_Number, raw) for raw in body]
+        return [ListedNumber(phone_number=number.phone_number, label=number.label) for number in numbers]
+
+    def _pages(self, path: str, key: str, filters: Params) -> Iterator[Json]:
+        cursor: str | None = None
+        visited: set[str] = set()
+        while True:
+            page = self._api.get(path, {**filters, "page_size": PAGE_SIZE} | ({"cursor": cursor} if cursor else {}))
+            if not isinstance(page, dict) or not isinstance(page.get(key), list):
+                raise UnexpectedAnswerError(_NOT_THE_API)
+            yield from page[key]
+            cursor = page.get("next_cursor")
+            if not page.get("has_more") or not cursor:
+                return
+            if cursor in visited or len(visited) > MAX_PAGES:
+                raise UnexpectedAnswerError(
+                    "ElevenLabs sent the same page twice, so the list has no end; the next run tries again."
+                )
+            visited.add(cursor)
+
+
+_NOT_THE_API = "ElevenLabs' answer is not the documented list; check that ELEVENLABS_BASE_URL is its API."
+
+
+def _read(model: type[Model], raw: Json) -> Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as exc:
+        raise UnexpectedAnswerError(f"ElevenLabs sent a record that cannot be read: {what_is_wrong(exc)}.") from exc
+
+
+def _explain(response: httpx.Response) -> ProviderError | None:
+    """Read the code, then the status: 401 also stands for a missing permission or an empty account."""
+    words = _error_words(response)
+    if "missing_permissions" in words or response.status_code == httpx.codes.FORBIDDEN:
+        return MissingPermissionError(
+            "The ElevenLabs key may not read conversations: give it the permission convai_read."
+        )
+    if "quota_exceeded" in words or response.status_code == httpx.codes.PAYMENT_REQUIRED:
+        return RejectedRequestError("ElevenLabs refuses because the account's credits or payments have run out.")
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return WrongCredentialsError(
+            "ElevenLabs does not accept the key (401): check ELEVENLABS_API_KEY; a key of a residency region works "
+            "only with that region's ELEVENLABS_BASE_URL."
+        )
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return RecordNotFoundError("ElevenLabs does not know this record (404): it was deleted, or is not there yet.")
+    return None
+
+
+def _error_words(response: httpx.Response) -> set[str]:
+    """Return the `code`, `status` and `type` of an error body, which may also be a list, a text or no JSON."""
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return set()
+    return {str(detail.get(name)) for name in ("code", "status", "type")} if isinstance(detail, dict) else set()

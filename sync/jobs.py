@@ -1,0 +1,148 @@
+"""The hourly jobs: list, fetch details, save with balances, and fetch again what was still open."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from sync.batches import in_batches
+from sync.errors import VoiceLedgerError
+from sync.models import (
+    CallLeg,
+    Conversation,
+    ConversationSummary,
+    Failure,
+    RunKind,
+    Source,
+    StoredConversation,
+    SyncRun,
+)
+from sync.runs import Conditions, Run, open_run
+from sync.store import Store
+from sync.times import HOUR
+
+MARGIN = timedelta(minutes=15)  # for records that reach the provider's list late
+SWEEP_EVERY = timedelta(hours=23, minutes=30)  # once a day, although no run is on the second
+SWEEP_BACK = timedelta(days=3)
+REREAD_AFTER = timedelta(hours=20)  # a sweep reads details again that are older than this
+CALLS_A_BATCH = 1000
+CONVERSATIONS_A_BATCH = 200
+
+Window = tuple[datetime, datetime]
+Item = TypeVar("Item")
+
+
+class CallSource(Protocol):
+    """Where call legs come from; `sync.twilio` explains each method."""
+
+    def calls_since(self, start: datetime) -> Iterator[CallLeg | Failure]: ...
+    def unfinished_calls(self) -> Iterator[CallLeg | Failure]: ...
+    def calls(self, sids: Iterable[str]) -> Iterator[CallLeg | Failure]: ...
+
+
+class ConversationSource(Protocol):
+    """Where conversations come from; `sync.elevenlabs` explains each method."""
+
+    def summaries_since(self, start: datetime) -> Iterator[ConversationSummary | Failure]: ...
+    def conversations(self, ids: Iterable[str]) -> Iterator[Conversation | Failure]: ...
+
+
+def plan(store: Store, source: Source, *, now: datetime, first_sync: timedelta) -> tuple[RunKind, Window]:
+    """Return what the next run lists: from the end of the last one (at least an hour), with a margin, until now.
+
+    After an outage the window is as long as the outage. Once a day it reaches back to list the last days again.
+    """
+    last, swept = store.last_success(source), store.last_success(source, RunKind.SWEEP)
+    start = min(now - HOUR, last.window_end) if last else now - first_sync
+    if swept is None or swept.window_end <= now - SWEEP_EVERY:
+        return RunKind.SWEEP, (min(start, now - SWEEP_BACK) - MARGIN, now)
+    return RunKind.HOURLY, (start - MARGIN, now)
+
+
+def sync_twilio(provider: CallSource, store: Store, conditions: Conditions) -> SyncRun:
+    """Bring calls and balances up to now. May be repeated; a run in progress raises AlreadyRunningError."""
+    now = conditions.clock()
+    kind, window = plan(store, "twilio", now=now, first_sync=conditions.first_sync)
+    with open_run(store, "twilio", kind, window, conditions) as run:
+        _save_calls(store, run, provider.calls_since(window[0]), conditions)
+        _save_calls(store, run, provider.unfinished_calls(), conditions)
+        _save_calls(store, run, provider.calls(store.open_ids("twilio", now=now)), conditions)
+        asked: set[str] = set()
+        while parents := set(store.missing_parents(since=window[0])) - asked:
+            _save_calls(store, run, provider.calls(sorted(parents)), conditions)
+            asked |= parents
+    return _closed(store, run)
+
+
+def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Conditions) -> SyncRun:
+    """Bring conversations and balances up to now. May be repeated; a run in progress raises AlreadyRunningError."""
+    now = conditions.clock()
+    kind, window = plan(store, "elevenlabs", now=now, first_sync=conditions.first_sync)
+    with open_run(store, "elevenlabs", kind, window, conditions) as run:
+        listed, broken_off = _all_that_comes(provider.summaries_since(window[0]))
+        _save_failures(store, run, [entry for entry in listed if isinstance(entry, Failure)], conditions)
+        summaries = [entry for entry in listed if isinstance(entry, ConversationSummary)]
+        reread_before = now - REREAD_AFTER if kind is RunKind.SWEEP else None
+        wanted = _to_fetch(store, summaries, reread_before)
+        wanted += sorted(set(store.open_ids("elevenlabs", now=now)).difference(wanted))
+        run.expect(len(wanted))
+        for batch in in_batches(provider.conversations(wanted), CONVERSATIONS_A_BATCH):
+            _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
+            conversations = [entry for entry in batch if isinstance(entry, Conversation)]
+            store.save_conversations(conversations)
+            run.count(done=len(batch), saved=len(conversations))
+        if broken_off:
+            raise broken_off
+    return _closed(store, run)
+
+
+def skip_elevenlabs(store: Store, reason: str, conditions: Conditions) -> SyncRun:
+    """Write down that the hourly run did not take place, and why."""
+    now = conditions.clock()
+    _, window = plan(store, "elevenlabs", now=now, first_sync=conditions.first_sync)
+    return store.record_skipped("elevenlabs", window, reason, now=now)
+
+
+def _save_calls(store: Store, run: Run, entries: Iterable[CallLeg | Failure], conditions: Conditions) -> None:
+    for batch in in_batches(entries, CALLS_A_BATCH):
+        _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
+        legs = [entry for entry in batch if isinstance(entry, CallLeg)]
+        store.save_calls(legs)
+        run.count(done=len(batch), saved=len(legs))
+
+
+def _save_failures(store: Store, run: Run, failures: Sequence[Failure], conditions: Conditions) -> None:
+    if failures:
+        store.save_failures(run.record.source, failures, now=conditions.clock())
+        run.count(failed=len(failures))
+
+
+def _all_that_comes(items: Iterable[Item]) -> tuple[list[Item], VoiceLedgerError | None]:
+    """Return what a list gives before it breaks off, and the error if it does; one that gives nothing raises it."""
+    came: list[Item] = []
+    try:
+        came.extend(items)
+    except VoiceLedgerError as exc:
+        if not came:
+            raise
+        return came, exc
+    return came, None
+
+
+def _to_fetch(store: Store, summaries: Sequence[ConversationSummary], reread_before: datetime | None) -> list[str]:
+    """Return the ids whose detail is needed, oldest first, so that each batch touches few balances."""
+    wanted = []
+    for batch in in_batches(sorted(summaries, key=lambda summary: summary.started_at), CONVERSATIONS_A_BATCH):
+        known = store.known_conversations(summary.conversation_id for summary in batch)
+        for summary in batch:
+            stored = known.get(summary.conversation_id)
+            if stored is None or _differs(summary, stored) or (reread_before and stored.fetched_at < reread_before):
+                wanted.append(summary.conversation_id)
+    return list(dict.fromkeys(wanted))
+
+
+def _differs(summary: ConversationSummary, stored: StoredConversation) -> bool:
+    return not stored.is_final or (summary.status, summary.duration) != (stored.status, stored.duration)
+
+
+def _closed(store: Store, run: Run) -> SyncRun:
+    return store.run(run.id) or run.record

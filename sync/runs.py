@@ -1,0 +1,164 @@
+"""A run as its job sees it: opened with a window, kept alive by a heartbeat, closed with a state and a sentence."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import psutil
+
+from sync.errors import AlreadyRunningError, LostLockError, StoppedError, StoreError, VoiceLedgerError
+from sync.models import RunKind, RunState, Source, SyncRun
+from sync.store import Store
+from sync.times import utc_now
+
+HEARTBEAT = timedelta(seconds=5)
+STALE_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a job runs under: how far the first run reaches back, the clock, the wish to stop, who watches."""
+
+    first_sync: timedelta
+    clock: Callable[[], datetime] = utc_now
+    should_stop: threading.Event = field(default_factory=threading.Event)
+    on_progress: Callable[[SyncRun], None] = lambda run: None
+
+
+class Run:
+    """The open run. Its record is replaced, never changed: the heartbeat reads it from a thread of its own."""
+
+    def __init__(self, store: Store, record: SyncRun, conditions: Conditions) -> None:
+        self.record = record
+        self._store = store
+        self._conditions = conditions
+
+    @property
+    def id(self) -> int:
+        return self.record.id
+
+    def count(self, *, done: int = 0, saved: int = 0, failed: int = 0) -> None:
+        """Add to the counts, write them, and raise StoppedError or LostLockError if the run may not go on."""
+        self.record = replace(
+            self.record,
+            done=self.record.done + done,
+            saved=self.record.saved + saved,
+            failed=self.record.failed + failed,
+        )
+        self.beat()
+        self._conditions.on_progress(self.record)
+        if self._conditions.should_stop.is_set():
+            raise StoppedError("The run was stopped; what it had saved is kept, the next run goes on.")
+
+    def expect(self, total: int) -> None:
+        """Tell how many records there will be, now that the provider has listed them."""
+        self.record = replace(self.record, total=(self.record.total or 0) + total)
+        self.count()
+
+    def beat(self) -> None:
+        self._store.save_progress(self.record, now=self._conditions.clock())
+
+
+@contextmanager
+def open_run(
+    store: Store,
+    source: Source,
+    kind: RunKind,
+    window: tuple[datetime, datetime],
+    conditions: Conditions,
+) -> Iterator[Run]:
+    """Hold the lock of a source for the length of the block, and close the run whatever happens in it."""
+    clock = conditions.clock
+    run = Run(store, _begin(store, source, kind, window, clock), conditions)
+    ended = threading.Event()
+    heart = threading.Thread(target=_beat_until, args=(run, ended), name=f"heartbeat-{source}", daemon=True)
+    heart.start()
+    try:
+        yield run
+    except BaseException as exc:
+        _end(heart, ended)
+        _close(store, run, *_outcome(exc), now=clock())
+        raise
+    _end(heart, ended)
+    run.beat()
+    store.finish_run(run.id, RunState.OK, _left_out(run.record), now=clock())
+
+
+def _begin(
+    store: Store, source: Source, kind: RunKind, window: tuple[datetime, datetime], clock: Callable[[], datetime]
+) -> SyncRun:
+    def begin() -> SyncRun:
+        now = clock()
+        return store.begin_run(source, kind, window, owner=this_process(), now=now, stale_before=now - STALE_AFTER)
+
+    try:
+        return begin()
+    except AlreadyRunningError as exc:
+        if not has_ended(exc.run.owner):
+            raise
+        store.finish_run(exc.run.id, RunState.INTERRUPTED, "The process ended without closing this run.", now=clock())
+        return begin()
+
+
+def _beat_until(run: Run, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT.total_seconds()):
+        try:
+            run.beat()
+        except LostLockError:
+            return  # the job meets the same error at its next count, and stops there
+        except StoreError:
+            continue  # locked or full for the moment; only a minute of silence costs the lock
+
+
+def _end(heart: threading.Thread, ended: threading.Event) -> None:
+    ended.set()
+    heart.join()
+
+
+def _outcome(exc: BaseException) -> tuple[RunState, str]:
+    if isinstance(exc, StoppedError):
+        return RunState.INTERRUPTED, str(exc)
+    if isinstance(exc, VoiceLedgerError):
+        return RunState.FAILED, str(exc)
+    if isinstance(exc, Exception):
+        return RunState.FAILED, f"An error in the program ({type(exc).__name__}); see the log, the next run goes on."
+    return RunState.INTERRUPTED, "The run was stopped; what it had saved is kept, the next run goes on."
+
+
+def _close(store: Store, run: Run, state: RunState, message: str, *, now: datetime) -> None:
+    try:
+        run.beat()
+        store.finish_run(run.id, state, message, now=now)
+    except (StoreError, LostLockError):
+        return  # what stopped the run also keeps it from being closed; the next run takes it over
+
+
+def _left_out(record: SyncRun) -> str | None:
+    if not record.failed:
+        return None
+    records = "1 record" if record.failed == 1 else f"{record.failed} records"
+    return f"{records} could not be fetched or read; they are listed, and tried again with the next run."
+
+
+def this_process() -> str:
+    """Return host, process id and the time the process started, which together name a process for good."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def has_ended(owner: str) -> bool:
+    """Tell whether a process of this machine is gone. One of another machine may still live: its heartbeat decides."""
+    host, _, process = owner.partition(":")
+    pid, _, started = process.partition(":")
+    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return "ended" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
+    except psutil.NoSuchProcess:
+        return "ended"

@@ -1,0 +1,80 @@
+"""The standalone scheduler: Twilio at minute 0 and ElevenLabs at minute 5 of each hour, in UTC."""
+
+import signal
+import threading
+from datetime import timedelta
+from types import FrameType
+
+import schedule
+import structlog
+
+from sync.bootstrap import Services
+from sync.errors import AlreadyRunningError, StoppedError, VoiceLedgerError
+from sync.models import PROVIDER_NAMES, Source, SyncRun
+from sync.sentences import describe, describe_progress
+
+MINUTES: dict[Source, str] = {"twilio": ":00", "elevenlabs": ":05"}
+
+PROGRESS_EVERY = timedelta(seconds=3)
+
+log = structlog.get_logger()
+
+
+def run_forever(services: Services, should_stop: threading.Event) -> None:
+    """Sync at once what is due, then every hour, until `should_stop` is set. A failing run never ends it."""
+    scheduler = timetable(services, should_stop)
+    for source in services.sources():  # catch up: the time since the last run may be days
+        if not should_stop.is_set():
+            run_once(services, source, should_stop)
+    while not should_stop.is_set():
+        scheduler.run_pending()
+        should_stop.wait(min(scheduler.idle_seconds or 1, 1))
+
+
+def timetable(services: Services, should_stop: threading.Event) -> schedule.Scheduler:
+    """Return when each source is due: at its minute of each hour in UTC, whatever the zone of this machine."""
+    scheduler = schedule.Scheduler()
+    for source in services.sources():
+        scheduler.every().hour.at(MINUTES[source], "UTC").do(run_once, services, source, should_stop)
+    return scheduler
+
+
+def run_once(services: Services, source: Source, should_stop: threading.Event) -> None:
+    """Sync one source and write one line about it, whatever happens."""
+    log.info(f"{PROVIDER_NAMES[source]}: sync started")
+    try:
+        run = services.sync(source, should_stop, ProgressLines(services))
+    except (AlreadyRunningError, StoppedError) as exc:
+        log.info(f"{PROVIDER_NAMES[source]}: {exc}")
+    except VoiceLedgerError as exc:
+        log.error(f"{PROVIDER_NAMES[source]}: {exc}")  # noqa: TRY400  the sentence says it all; a traceback would bury it
+    except Exception:  # the scheduler's guard: the next hour must come whatever this one met
+        log.exception(f"{PROVIDER_NAMES[source]}: an error in the program; the next run goes on")
+    else:
+        log.info(describe(run))
+
+
+class ProgressLines:
+    """Writes how far a long run is, every few seconds; a short one leaves only its last line."""
+
+    def __init__(self, services: Services) -> None:
+        self._clock = services.clock
+        self._last = services.clock()
+
+    def __call__(self, run: SyncRun) -> None:
+        if self._clock() - self._last >= PROGRESS_EVERY:
+            self._last = self._clock()
+            log.info(describe_progress(run))
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set; a second one ends the process at once."""
+    should_stop = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        should_stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return should_stop

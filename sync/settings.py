@@ -1,0 +1,146 @@
+"""Configuration from the environment or `.env`: the only place that reads either."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sync.errors import ConfigurationError, NotConfiguredError
+from sync.http import LOOPBACK
+from sync.models import Source
+
+NOT_CONFIGURED: dict[Source, str] = {
+    "twilio": "Twilio is not configured; set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN in .env.",
+    "elevenlabs": "ElevenLabs is not configured; set ELEVENLABS_API_KEY in .env.",
+}
+
+
+def _web_address(value: str) -> str:
+    try:
+        address = urlsplit(value)
+        scheme, host, _ = address.scheme, address.hostname, address.port  # a wrong port is only found when it is read
+    except ValueError:
+        scheme, host = "", None
+    if scheme not in ("http", "https") or not host:
+        raise ValueError("must be a web address such as https://api.example.com")
+    if scheme == "http" and host not in LOOPBACK:
+        raise ValueError("must start with https:// so that the key is not sent in clear text")
+    return value.rstrip("/")
+
+
+def _time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("must be a time zone such as Europe/Madrid")
+    return value
+
+
+def _starts_with(prefix: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not value.startswith(prefix):
+            raise ValueError(f"must start with {prefix}")
+        return value
+
+    return check
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class Settings(BaseSettings):
+    """What the program was told. Secrets never show in its repr; use `get_secret_value()` to send them."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    supabase_url: WebAddress | None = Field(
+        None, validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL")
+    )
+    supabase_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY")
+    )
+    twilio_account_sid: Annotated[str, AfterValidator(_starts_with("AC"))] | None = None
+    twilio_auth_token: SecretStr | None = None
+    twilio_api_key: Annotated[str, AfterValidator(_starts_with("SK"))] | None = None
+    twilio_api_secret: SecretStr | None = None
+    twilio_base_url: WebAddress = "https://api.twilio.com"
+    elevenlabs_api_key: SecretStr | None = None
+    elevenlabs_base_url: WebAddress = "https://api.elevenlabs.io"
+    cron_secret: SecretStr | None = None
+    disable_elevenlabs_hourly_sync: bool = False
+    database_path_setting: Path | None = Field(None, validation_alias="DATABASE_PATH")
+    timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    first_sync_days: int = Field(90, ge=1, le=3650)
+    demo_port: int | None = Field(None, ge=1, le=65535)
+
+    @model_validator(mode="after")
+    def _credentials_are_complete(self) -> Self:
+        has_login = self.twilio_auth_token or (self.twilio_api_key and self.twilio_api_secret)
+        if bool(self.supabase_url) != bool(self.supabase_key):
+            raise ValueError("SUPABASE_URL and SUPABASE_KEY go together; one of them is missing")
+        if self.twilio_account_sid and not has_login:
+            raise ValueError(
+                "TWILIO_ACCOUNT_SID needs TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET, beside it"
+            )
+        if not self.twilio_account_sid and (has_login or self.twilio_api_key or self.twilio_api_secret):
+            raise ValueError("TWILIO_ACCOUNT_SID is missing beside the other Twilio credentials")
+        return self
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether no provider is configured, so that the simulated ones take their place."""
+        return not (self.twilio_account_sid or self.elevenlabs_api_key)
+
+    @property
+    def database_path(self) -> Path:
+        """Where SQLite keeps its file; demo and real data get files of their own."""
+        name = "demo.db" if self.is_demo else "voice-ledger.db"
+        return self.database_path_setting or Path("data") / name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def twilio_login(self) -> tuple[str, tuple[str, str]]:
+        """Return the account's SID, and user and password: an API key is preferred to the account's own token."""
+        if self.twilio_account_sid and self.twilio_api_key and self.twilio_api_secret:
+            return self.twilio_account_sid, (self.twilio_api_key, self.twilio_api_secret.get_secret_value())
+        if self.twilio_account_sid and self.twilio_auth_token:
+            return self.twilio_account_sid, (self.twilio_account_sid, self.twilio_auth_token.get_secret_value())
+        raise NotConfiguredError(NOT_CONFIGURED["twilio"])
+
+    def elevenlabs_login(self) -> str:
+        if self.elevenlabs_api_key:
+            return self.elevenlabs_api_key.get_secret_value()
+        raise NotConfiguredError(NOT_CONFIGURED["elevenlabs"])
+
+    def is_configured(self, source: Source) -> bool:
+        return bool(self.twilio_account_sid if source == "twilio" else self.elevenlabs_api_key)
+
+
+def load() -> Settings:
+    """Read the settings once. A malformed value raises ConfigurationError in one line that names it."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        # The value itself may be a secret, so only its name and what is wrong with it are told.
+        problems = [_problem(error["loc"], error["msg"]) for error in exc.errors(include_input=False)]
+        raise ConfigurationError("; ".join(problems) + ". Correct it in .env or the environment.") from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(".env cannot be read; save it as plain text in UTF-8.") from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    name = _variable(str(location[0])) if location else ""
+    return f"{name} {text[0].lower()}{text[1:]}" if name else text
+
+
+def _variable(alias: str) -> str:
+    """Return the name of a setting's variable; with its fallback if it has one, since either may hold the value."""
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices) and alias in field.validation_alias.choices:
+            return " or ".join(map(str, field.validation_alias.choices))
+    return alias.upper()

@@ -1,0 +1,66 @@
+"""Who owns a record: its number on the day it started, else its agent, else its parent's owner; else Unassigned."""
+
+import sqlite3
+from collections.abc import Iterable
+
+# The workspace that owned `number` at `moment`, or null.
+OWNER_OF_NUMBER = """(
+    select workspace_id from workspace_phones
+    where phone_number = {number}
+        and coalesce(valid_from, '') <= {moment} and {moment} < coalesce(valid_until, '9')
+)"""
+
+OWNER_OF_CALL = OWNER_OF_NUMBER.format(number="leg.our_number", moment="leg.started_at")
+OWNER_OF_CONVERSATION = f"""coalesce(
+    {OWNER_OF_NUMBER.format(number="conversation.agent_number", moment="conversation.started_at")},
+    (select workspace_id from workspace_agents where agent_id = conversation.agent_id),
+    0
+)"""
+
+
+def attribute_calls(db: sqlite3.Connection, sids: Iterable[str]) -> None:
+    """Give these legs, and the legs below them, the workspace of the topmost leg that has one.
+
+    A child leg often carries neither of our numbers (a transfer keeps the caller's), so it inherits; a leg whose
+    ancestors belong to nobody (a parent that is a `client:`) goes by its own number. Each family is walked from its
+    topmost stored leg, so that none inherits what an ancestor in the same batch has just lost. `union` ends the walk
+    around legs that are each other's parents.
+    """
+    _name_changed(db, sids)
+    db.execute(
+        f"""
+        with recursive line (sid, parent_call_sid) as (
+            select sid, parent_call_sid from changed join calls on sid = id
+            union
+            select parent.sid, parent.parent_call_sid
+            from line join calls as parent on parent.sid = line.parent_call_sid
+        ),
+        owned (sid, workspace_id) as (
+            select leg.sid, coalesce({OWNER_OF_CALL}, 0)
+            from line join calls as leg on leg.sid = line.sid
+            where not exists (select 1 from calls as parent where parent.sid = leg.parent_call_sid)
+            union
+            select leg.sid, coalesce(nullif(owned.workspace_id, 0), {OWNER_OF_CALL}, 0)
+            from owned join calls as leg on leg.parent_call_sid = owned.sid
+        )
+        update calls set workspace_id = owned.workspace_id from owned
+        where calls.sid = owned.sid and calls.workspace_id <> owned.workspace_id
+        """
+    )
+
+
+def attribute_conversations(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Give these conversations the workspace of their number, else of their agent."""
+    _name_changed(db, ids)
+    db.execute(
+        f"""
+        update elevenlabs_conversations as conversation set workspace_id = {OWNER_OF_CONVERSATION}
+        where conversation_id in (select id from changed) and workspace_id <> {OWNER_OF_CONVERSATION}
+        """
+    )
+
+
+def _name_changed(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    db.execute("create temp table if not exists changed (id text primary key) without rowid")
+    db.execute("delete from changed")
+    db.executemany("insert or ignore into changed values (?)", ((record_id,) for record_id in ids))

@@ -1,0 +1,99 @@
+"""Sync runs: history, watermark and lock in one table. A partial unique index keeps a source to one open run."""
+
+import sqlite3
+from datetime import datetime
+
+from sync.errors import AlreadyRunningError, LostLockError
+from sync.models import RunKind, RunState, Source, SyncRun
+from sync.sqlite_store.rows import sync_run
+from sync.times import iso
+
+
+def begin_run(
+    db: sqlite3.Connection,
+    source: Source,
+    kind: RunKind,
+    window: tuple[datetime, datetime],
+    *,
+    owner: str,
+    now: datetime,
+    stale_before: datetime,
+) -> SyncRun:
+    running = db.execute("select * from sync_runs where source = ? and state = 'running'", (source,)).fetchone()
+    if running and sync_run(running).heartbeat_at >= stale_before:
+        raise AlreadyRunningError(sync_run(running))
+    if running:
+        finish_run(db, running["id"], RunState.INTERRUPTED, "The process ended without closing this run.", now)
+    return _insert(db, source, kind, window, RunState.RUNNING, owner=owner, now=now)
+
+
+def record_skipped(
+    db: sqlite3.Connection, source: Source, window: tuple[datetime, datetime], reason: str, now: datetime
+) -> SyncRun:
+    run = _insert(db, source, RunKind.HOURLY, window, RunState.SKIPPED, owner="", now=now)
+    db.execute("update sync_runs set message = ?, finished_at = ? where id = ?", (reason, iso(now), run.id))
+    return find_run(db, run.id) or run
+
+
+def save_progress(db: sqlite3.Connection, run: SyncRun, now: datetime) -> None:
+    """Write how far the run is and that it lives, or raise LostLockError if it was taken over."""
+    updated = db.execute(
+        """
+        update sync_runs set done = ?, total = ?, saved = ?, failed = ?, heartbeat_at = ?
+        where id = ? and state = 'running'
+        """,
+        (run.done, run.total, run.saved, run.failed, iso(now), run.id),
+    )
+    if not updated.rowcount:
+        raise LostLockError(run)
+
+
+def finish_run(db: sqlite3.Connection, run_id: int, state: RunState, message: str | None, now: datetime) -> None:
+    db.execute(
+        "update sync_runs set state = ?, message = ?, finished_at = ? where id = ? and state = 'running'",
+        (state, message, iso(now), run_id),
+    )
+
+
+def find_run(db: sqlite3.Connection, run_id: int) -> SyncRun | None:
+    row = db.execute("select * from sync_runs where id = ?", (run_id,)).fetchone()
+    return sync_run(row) if row else None
+
+
+def list_runs(db: sqlite3.Connection, source: Source | None, limit: int) -> list[SyncRun]:
+    rows = db.execute(
+        "select * from sync_runs where source = coalesce(?, source) order by id desc limit ?", (source, limit)
+    )
+    return [sync_run(row) for row in rows]
+
+
+def last_success(db: sqlite3.Connection, source: Source, kind: RunKind | None) -> SyncRun | None:
+    """Return the latest successful run. Not the furthest: a clock that was ahead once would hide what came after."""
+    row = db.execute(
+        """
+        select * from sync_runs where source = ? and state = 'ok' and kind = coalesce(?, kind)
+        order by id desc limit 1
+        """,
+        (source, kind),
+    ).fetchone()
+    return sync_run(row) if row else None
+
+
+def _insert(
+    db: sqlite3.Connection,
+    source: Source,
+    kind: RunKind,
+    window: tuple[datetime, datetime],
+    state: RunState,
+    *,
+    owner: str,
+    now: datetime,
+) -> SyncRun:
+    row = db.execute(
+        """
+        insert into sync_runs (source, kind, state, window_start, window_end, owner, started_at, heartbeat_at)
+        values (?, ?, ?, ?, ?, ?, ?, ?) returning *
+        """,
+        (source, kind, state, iso(window[0]), iso(window[1]), owner, iso(now), iso(now)),
+    ).fetchall()[0]
+    return sync_run(row)

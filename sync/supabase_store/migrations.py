@@ -1,0 +1,22 @@
+"""Which migrations a project lacks, and how a person applies them: the secret key may not change the schema."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
+
+# Runs when the new balances have caught up with the old table that it drops; everything works without it.
+LAST = ("20261122190500_drop_call_snapshots",)
+
+
+def pending(applied: Iterable[str]) -> list[str]:
+    """Return the names of the files that have not run yet, in their order."""
+    return sorted({path.stem for path in MIGRATIONS.glob("*.sql")}.difference(applied))
+
+
+def how_to_apply(names: list[str]) -> str:
+    files = " ".join(f"supabase/migrations/{name}.sql" for name in names)
+    return (
+        f"The Supabase project lacks {len(names)} migrations; apply them in this order, by pasting them into the SQL "
+        f'editor, with `supabase db push`, or with `psql "$DATABASE_URL" -1 -f FILE`: {files}'
+    )

@@ -1,0 +1,213 @@
+"""Twilio's call list (API 2010-04-01), read over HTTP: one `CallLeg` per leg."""
+
+import email.utils
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Self
+from urllib.parse import quote
+
+import httpx
+from pydantic import BeforeValidator, Field, ValidationError
+
+from sync.errors import (
+    MalformedRecordError,
+    MissingPermissionError,
+    ProviderError,
+    RecordNotFoundError,
+    UnexpectedAnswerError,
+    WrongCredentialsError,
+)
+from sync.fanout import fetch_each
+from sync.http import Json, JsonClient, Params, RetryPolicy
+from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure
+from sync.times import utc_now
+from sync.wire import Count, Price, WireModel, owned_number, what_is_wrong
+
+PAGE_SIZE = 1000  # the largest that Twilio gives
+MAX_PAGES = 100_000
+CONCURRENCY = 4  # the limit is on requests at once per account, and unpublished
+
+UNFINISHED = ("queued", "ringing", "in-progress")
+
+
+def _rfc2822(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = email.utils.parsedate_to_datetime(str(value))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise ValueError("must be a date such as Wed, 10 Jun 2026 10:41:03 +0000") from exc
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_rfc2822)]
+
+
+class _Call(WireModel):
+    """A call as Twilio sends it: every value a string or null."""
+
+    sid: str = Field(min_length=1, max_length=64)
+    parent_call_sid: str | None = None
+    status: str
+    direction: str = "unknown"
+    date_created: Moment = None
+    start_time: Moment = None
+    end_time: Moment = None
+    duration: Count | None = None
+    price: Price | None = None
+    price_unit: str | None = None
+    from_number: str | None = Field(None, alias="from")
+    to_number: str | None = Field(None, alias="to")
+
+
+def parse_leg(raw: Json, *, fetched_at: datetime) -> CallLeg:
+    """Return the leg that a call resource describes, or raise MalformedRecordError."""
+    try:
+        call = _Call.model_validate(raw)
+    except ValidationError as exc:
+        raise MalformedRecordError(f"Twilio sent a call that cannot be read: {what_is_wrong(exc)}.") from exc
+    started_at = call.start_time or call.date_created
+    if started_at is None:
+        raise MalformedRecordError("Twilio sent a call that cannot be read: it has no date.")
+    return CallLeg(
+        sid=call.sid,
+        parent_call_sid=call.parent_call_sid if call.parent_call_sid != call.sid else None,
+        status=call.status,
+        direction=call.direction,
+        started_at=started_at.replace(microsecond=0),
+        ended_at=call.end_time,
+        duration=call.duration,
+        cost=_cost(call),
+        price_unit=call.price_unit.upper() if call.price_unit else None,
+        from_number=call.from_number,
+        to_number=call.to_number,
+        our_number=_our_number(call),
+        fetched_at=fetched_at,
+    )
+
+
+def _cost(call: _Call) -> Decimal | None:
+    """Twilio's price is a negative number, and stays null for calls that nobody answered: those cost nothing."""
+    if call.price is not None:
+        return abs(call.price)
+    return Decimal(0) if call.status in UNBILLED_CALL_STATUSES else None
+
+
+def _our_number(call: _Call) -> str | None:
+    """Return the agency's side. On a SIP trunk, terminating is outbound and originating is inbound (Twilio docs)."""
+    if call.direction == "inbound" or call.direction == "trunking-originating":
+        return owned_number(call.to_number)
+    if call.direction.startswith("outbound") or call.direction == "trunking-terminating":
+        return owned_number(call.from_number)
+    return None
+
+
+class TwilioClient:
+    """Reads the calls of one account. Every method raises ProviderError with what to do about it."""
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth: tuple[str, str],
+        *,
+        base_url: str = "https://api.twilio.com",
+        retries: RetryPolicy | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._calls = f"/2010-04-01/Accounts/{account_sid}/Calls"
+        self._clock = clock
+        self._api = JsonClient(
+            "Twilio",
+            base_url,
+            explain=_explain,
+            setting="TWILIO_BASE_URL",
+            auth=httpx.BasicAuth(*auth),
+            retries=retries,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+
+    def calls_since(self, start: datetime) -> Iterator[CallLeg | Failure]:
+        """Yield the legs that started at or after `start`, and a Failure for each that cannot be read.
+
+        Twilio's documents disagree on whether `StartTime>` cuts by day or by second: filtered here again. There is
+        no upper bound, since one that is cut to the day would drop today's calls.
+        """
+        since = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for leg in self._list({"StartTime>": since, "PageSize": PAGE_SIZE}):
+            if isinstance(leg, Failure) or leg.started_at >= start:
+                yield leg
+
+    def unfinished_calls(self) -> Iterator[CallLeg | Failure]:
+        """Yield legs that have not ended. Queued ones have no start time, so the filter by time may omit them."""
+        for status in UNFINISHED:
+            yield from self._list({"Status": status, "PageSize": PAGE_SIZE})
+
+    def calls(self, sids: Iterable[str]) -> Iterator[CallLeg | Failure]:
+        """Yield the legs with these sids, several requests at a time, and a Failure for each without one."""
+        return fetch_each(self.call, sids, concurrency=CONCURRENCY)
+
+    def call(self, sid: str) -> CallLeg:
+        """Return one leg, or raise RecordNotFoundError or MalformedRecordError."""
+        fetched_at = self._clock()
+        return parse_leg(self._api.get(f"{self._calls}/{quote(sid, safe='')}.json"), fetched_at=fetched_at)
+
+    def _list(self, params: Params) -> Iterator[CallLeg | Failure]:
+        for page, fetched_at in self._pages(params):
+            for raw in page:
+                yield _leg_or_failure(raw, fetched_at)
+
+    def _pages(self, params: Params) -> Iterator[tuple[list[Any], datetime]]:
+        uri: str | None = f"{self._calls}.json"
+        query: Params | None = params
+        visited: set[str] = set()
+        previous: list[Any] = []
+        while uri:
+            fetched_at = self._clock()
+            calls, next_uri = _envelope(self._api.get(uri, query))
+            if (uri in visited and not query) or (calls and calls == previous) or len(visited) > MAX_PAGES:
+                raise UnexpectedAnswerError(
+                    "Twilio sent the same page of calls twice, so the list has no end; the next run tries again."
+                )
+            yield calls, fetched_at
+            visited.add(uri if query is None else "")
+            uri, query, previous = next_uri, None, calls  # the uri carries every filter already
+
+
+def _envelope(body: Json) -> tuple[list[Any], str | None]:
+    calls = body.get("calls") if isinstance(body, dict) else None
+    if not isinstance(calls, list):
+        raise UnexpectedAnswerError("Twilio's answer has no list of calls; check that TWILIO_BASE_URL is its API.")
+    next_uri = body.get("next_page_uri") or None
+    if next_uri and (not str(next_uri).startswith("/") or str(next_uri).startswith("//")):
+        raise UnexpectedAnswerError("Twilio's next page leads to another server; the key was not sent there.")
+    return calls, next_uri
+
+
+def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure:
+    try:
+        return parse_leg(raw, fetched_at=fetched_at)
+    except MalformedRecordError as exc:
+        sid = raw.get("sid") if isinstance(raw, dict) else None
+        return Failure(record_id=str(sid or ""), error=str(exc))
+
+
+def _explain(response: httpx.Response) -> ProviderError | None:
+    """Twilio answers a missing permission with 401 and code 20003 too, so the sentence names both causes."""
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return WrongCredentialsError(
+            "Twilio does not accept the credentials (401): check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or that "
+            "the API key may read calls."
+        )
+    if response.status_code == httpx.codes.FORBIDDEN:
+        return MissingPermissionError("The Twilio key may not read calls (403): allow it Voice, read.")
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return RecordNotFoundError(
+            "Twilio does not know this record (404): it was deleted, or TWILIO_ACCOUNT_SID is another account."
+        )
+    return None

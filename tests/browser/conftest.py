@@ -1,0 +1,166 @@
+"""Real servers and a real Chromium: simulated providers, a filled dashboard, and an empty one that syncs slowly."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from demo import credentials
+
+ROOT = Path(__file__).parent.parent.parent
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+STARTED_WITHIN = 60  # seconds
+SHOWN_WITHIN = 30_000  # milliseconds
+DESKTOP = {"width": 1440, "height": 900}
+
+READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+DRAWN = (".stPlotlyChart .main-svg", "[data-testid=stDataFrame] canvas", "[data-testid=stMetricChart]")
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser, who remembers what it complained about and where it went."""
+
+    context: BrowserContext
+    address: str
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def open(self, path: str, *drawn: str, scheme: Literal["light", "dark"] = "light") -> Page:
+        """Open a path in a new tab and wait until the page is drawn, `drawn` included."""
+        page = self.context.new_page()
+        page.emulate_media(color_scheme=scheme)
+        page.set_default_timeout(SHOWN_WITHIN)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(self.address + path)
+        wait_until_drawn(page, *drawn)
+        return page
+
+
+def wait_until_drawn(page: Page, *drawn: str) -> None:
+    page.wait_for_selector(READY)
+    for selector in drawn:
+        page.locator(selector).first.wait_for()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+@contextmanager
+def ended_afterwards(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def providers(*options: str) -> Iterator[str]:
+    """Run the simulated providers and give their address."""
+    command = [sys.executable, "-m", "demo", "--port", "0", "--until-stdin-closes", *options]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ended_afterwards(subprocess.Popen(command, text=True, cwd=ROOT, **pipes)) as process:
+        assert process.stdout
+        yield process.stdout.readline().split()[-1]
+
+
+def environment(folder: Path, provider: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATABASE_PATH": str(folder / "ledger.db"),
+        "TWILIO_ACCOUNT_SID": credentials.ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": credentials.AUTH_TOKEN,
+        "TWILIO_BASE_URL": provider,
+        "ELEVENLABS_API_KEY": credentials.ELEVENLABS_API_KEY,
+        "ELEVENLABS_BASE_URL": provider,
+        "CRON_SECRET": "a-secret-of-the-tests",
+        "FIRST_SYNC_DAYS": "3",
+        "TIMEZONE": "UTC",
+    }
+
+
+@contextmanager
+def dashboard(variables: dict[str, str]) -> Iterator[str]:
+    """Run the dashboard on a free port and give its address when it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    address = f"http://127.0.0.1:{port}"
+    with ended_afterwards(subprocess.Popen(command, text=True, cwd=ROOT, env=variables)) as process:
+        wait_for_answer(address, process)
+        yield address
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_for_answer(address: str, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + STARTED_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            httpx.get(f"{address}/api/health", trust_env=False).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("The dashboard did not start.")
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a dashboard that shows three days of the simulated fleet."""
+    folder = tmp_path_factory.mktemp("filled")
+    with providers("--days", "3", "--scale", "0.3") as provider:
+        variables = environment(folder, provider)
+        subprocess.run([sys.executable, "-m", "sync", "all"], cwd=ROOT, env=variables, check=True, capture_output=True)
+        with dashboard(variables) as address:
+            yield address
+
+
+@pytest.fixture
+def never_synced(tmp_path: Path) -> Iterator[str]:
+    """Give the address of a dashboard without data, whose providers take their time."""
+    with (
+        providers("--days", "3", "--scale", "0.3", "--latency-ms", "700") as provider,
+        dashboard(environment(tmp_path, provider)) as address,
+    ):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def desk(chromium: Browser) -> Iterator[BrowserContext]:
+    """Give a browser that keeps what it loaded, as a reader's does; each tab is a session of its own all the same."""
+    context = chromium.new_context(viewport=DESKTOP)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visitor(desk: BrowserContext, filled: str) -> Iterator[Visitor]:
+    yield Visitor(desk, filled)
+    for page in desk.pages:
+        page.close()

@@ -1,0 +1,128 @@
+"""What only a real browser shows: deep links, the URL, downloads, other hosts, themes, a sync that others see."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import DESKTOP, DRAWN, Visitor
+
+# Streamlit looks for its server below the page's path first; it finds it one step higher.
+HARMLESS = re.compile(r"404 \(Not Found\)")
+MOST_HARMLESS = 2  # for each deep link
+
+PAGES = {"/": "Workspaces", "/twilio": "Twilio", "/elevenlabs": "ElevenLabs"}
+
+
+def query_of(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def metric(page: Page, label: str) -> str:
+    card = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
+    return card.get_by_test_id("stMetricValue").inner_text()
+
+
+@pytest.mark.parametrize("path", ["/twilio", "/elevenlabs"])
+def test_a_deep_link_shows_the_whole_program(visitor: Visitor, path: str) -> None:
+    page = visitor.open(path, *DRAWN)
+
+    expect(page.get_by_role("heading", name=PAGES[path], exact=True)).to_be_visible()
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(len(PAGES))
+    expect(page.get_by_role("button", name="Sync now")).to_be_visible()
+    expect(page).to_have_title(f"{PAGES[path]} · Voice Ledger")
+
+
+def test_filters_go_into_the_url_and_a_pasted_link_restores_them(visitor: Visitor) -> None:
+    page = visitor.open("/", *DRAWN)
+
+    page.get_by_role("radio", name="Yesterday").or_(page.get_by_role("button", name="Yesterday")).click()
+    expect(page.get_by_text("UTC, matches provider bills")).to_be_visible()
+    page.wait_for_url("**period=Yesterday*")
+    page.wait_for_timeout(500)
+    pasted = visitor.open(page.url.removeprefix(visitor.address), *DRAWN)
+
+    assert query_of(page) == {"period": ["Yesterday"]}
+    assert metric(pasted, "Total cost") == metric(page, "Total cost")
+
+
+def test_filters_stay_when_the_page_changes(visitor: Visitor) -> None:
+    page = visitor.open("/?period=Yesterday", *DRAWN)
+    calls = metric(page, "Calls")
+
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Twilio").click()
+    expect(page.get_by_role("heading", name="Twilio", exact=True)).to_be_visible()
+    expect(page.get_by_text("Billed minutes", exact=True)).to_be_visible()
+
+    assert query_of(page) == {"period": ["Yesterday"]}
+    assert metric(page, "Calls") == calls
+
+
+def test_a_download_equals_the_page(visitor: Visitor) -> None:
+    page = visitor.open("/?period=All", *DRAWN)
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+
+    text = Path(download.value.path()).read_text("utf-8-sig")
+    notes, rows = (list(csv.reader(io.StringIO(part))) for part in text.split("\n\n", 1))
+    total = dict(zip(rows[0], rows[-1], strict=True))
+    assert dict(notes)["Time zone"] == "UTC"
+    assert f"${float(total['Total cost (USD)']):,.2f}" == metric(page, "Total cost")
+    assert f"{int(total['Calls (count)']):,}" == metric(page, "Calls")
+    assert [row[0] for row in rows[-2:]] == ["Unassigned", "Total"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_comes_from_another_host_and_no_error_is_logged(visitor: Visitor, path: str) -> None:
+    visitor.open(path, *DRAWN)
+
+    others = {urlsplit(url).netloc for url in visitor.requests if urlsplit(url).scheme in ("http", "https", "ws")}
+    harmless = [error for error in visitor.errors if HARMLESS.search(error)]
+    assert others == {urlsplit(visitor.address).netloc}
+    assert len(harmless) <= MOST_HARMLESS * (path != "/")
+    assert visitor.errors == harmless
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_desk_and_phone_in_both_themes(
+    visitor: Visitor, path: str, scheme: Literal["light", "dark"]
+) -> None:
+    page = visitor.open(path, *DRAWN, scheme=scheme)
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+
+        expect(page.locator(DRAWN[0]).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (brightness(page) > 200) == (scheme == "light")
+
+
+def brightness(page: Page) -> float:
+    colour = page.get_by_test_id("stApp").evaluate("element => getComputedStyle(element).backgroundColor")
+    return sum(int(number) for number in re.findall(r"\d+", colour)[:3]) / 3
+
+
+def test_a_sync_shows_its_progress_to_everybody_and_survives_a_page_change(
+    chromium: Browser, never_synced: str
+) -> None:
+    mine, theirs = (Visitor(chromium.new_context(viewport=DESKTOP), never_synced) for _ in range(2))
+    page, other = mine.open("/"), theirs.open("/twilio")
+    expect(page.get_by_text("Nothing was ever synced")).to_be_visible()
+
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Sync now").click()
+    expect(page.get_by_role("button", name="Syncing…")).to_be_disabled()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="ElevenLabs").click()
+    expect(page.get_by_test_id("stSidebar").get_by_text(re.compile(r"ElevenLabs: .*records"))).to_be_visible()
+    expect(other.get_by_role("button", name="Syncing…")).to_be_disabled(timeout=15_000)
+
+    for watcher in (page, other):  # neither reloads: the numbers come by themselves
+        watcher.locator(DRAWN[0]).first.wait_for(timeout=45_000)
+        expect(watcher.get_by_test_id("stSidebar").get_by_role("button", name="Sync now")).to_be_enabled()
+    mine.context.close()
+    theirs.context.close()

@@ -1,0 +1,78 @@
+"""How amounts read, and what a download holds."""
+
+import csv
+import io
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from dashboard import formats
+from dashboard.csv_export import to_csv
+from dashboard.metrics import elevenlabs, twilio, workspaces
+from dashboard.tables import Row, Table
+from sync.models import TwilioTotals
+
+UNKNOWN = formats.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "places", "text"),
+    [
+        (Decimal("1234.565"), "USD", 2, "$1,234.57"),
+        (Decimal("0.0004"), "USD", 2, "< $0.01"),
+        (Decimal("0.0717"), "USD", 4, "$0.0717"),
+        (Decimal("-1.5"), "USD", 2, "\N{MINUS SIGN}$1.50"),
+        (Decimal("12.5"), "EUR", 2, "12.50 EUR"),
+        (Decimal(0), "USD", 2, "$0.00"),
+        (None, "USD", 2, UNKNOWN),
+    ],
+)
+def test_money_names_its_currency(amount: Decimal | None, currency: str, places: int, text: str) -> None:
+    assert formats.money(amount, currency, places=places) == text
+
+
+def test_credits_are_followed_by_the_word_and_never_dollars() -> None:
+    assert formats.credits_(352389) == "352,389 credits"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(275_280, "76 h 28 m"), (3600, "1 h 0 m"), (162, "2 m 42 s"), (5, "5 s"), (None, UNKNOWN)]
+)
+def test_durations_read_as_hours_and_minutes(seconds: int | None, text: str) -> None:
+    assert formats.hours(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("age", "text"), [(20, "just now"), (720, "12 min ago"), (7500, "2 h 5 min ago"), (300_000, "3 days ago")]
+)
+def test_ages_read_in_words(age: int, text: str) -> None:
+    assert formats.age(timedelta(seconds=age)) == text
+
+
+def test_text_of_others_is_never_taken_for_markdown() -> None:
+    assert formats.literal("$5 *a* [b](c) :red[d]") == r"\$5 \*a\* \[b\]\(c\) \:red\[d\]"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+34", "-2", "@sum", "\tx", "\rx"])
+def test_a_spreadsheet_never_runs_a_name_as_a_formula(text: str) -> None:
+    exported = to_csv([("Period", text)], ["Workspace"], [[text]]).decode("utf-8-sig")
+
+    assert list(csv.reader(io.StringIO(exported, newline="")))[0::3] == [["Period", f"'{text}"], [f"'{text}"]]
+
+
+def test_a_download_has_exact_amounts_and_leaves_the_unknown_empty() -> None:
+    rows = [
+        Row(name="Acme", totals=TwilioTotals(total_cost=Decimal("0.00850000"), total_legs=1)),
+        Row(name="Total", totals=TwilioTotals(unpriced_calls=1)),
+    ]
+
+    exported = Table(heading="Workspace", metrics=twilio("USD")[:2], rows=rows).csv([]).decode("utf-8-sig")
+
+    assert exported.splitlines()[1:] == ["Workspace,Cost (USD),Calls (count)", "Acme,0.0085,0", "Total,,0"]
+
+
+@pytest.mark.parametrize("metrics", [twilio("USD"), twilio("EUR"), elevenlabs(), workspaces("USD"), workspaces("EUR")])
+def test_every_metric_tells_formula_unit_and_source(metrics: list[object]) -> None:
+    assert all("Unit: " in metric.help and "Source: " in metric.help for metric in metrics)
+    assert len({metric.label for metric in metrics}) == len(metrics)

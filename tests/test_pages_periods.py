@@ -1,0 +1,94 @@
+"""Periods and buckets: whole local days, on days with 23 and 25 hours too, and what they are called."""
+
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dashboard.buckets import Progress, cut
+from dashboard.periods import PRESETS, Period, midnight
+from tests.records import DAY, HOUR
+
+MADRID, SANTIAGO, KATHMANDU = map(ZoneInfo, ("Europe/Madrid", "America/Santiago", "Asia/Kathmandu"))
+TODAY = date(2026, 3, 15)
+
+
+@pytest.mark.parametrize(
+    ("preset", "first", "last"),
+    [
+        ("Today", TODAY, TODAY),
+        ("Yesterday", date(2026, 3, 14), date(2026, 3, 14)),
+        ("7 days", date(2026, 3, 9), TODAY),
+        ("30 days", date(2026, 2, 14), TODAY),
+        ("Month to date", date(2026, 3, 1), TODAY),
+        ("Last month", date(2026, 2, 1), date(2026, 2, 28)),
+    ],
+)
+def test_a_preset_is_whole_days(preset: str, first: date, last: date) -> None:
+    assert PRESETS[preset](TODAY) == (first, last)
+
+
+def test_a_period_runs_from_local_midnight_to_local_midnight() -> None:
+    period = Period(first=date(2026, 10, 25), last=date(2026, 10, 25), zone=MADRID)
+
+    assert period.since == datetime(2026, 10, 24, 22, tzinfo=UTC)
+    assert period.until == datetime(2026, 10, 25, 23, tzinfo=UTC)
+
+
+def test_a_day_whose_midnight_does_not_exist_begins_when_the_clock_goes_on() -> None:
+    assert midnight(date(2026, 9, 6), SANTIAGO) == datetime(2026, 9, 6, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 7, 1), 24)])
+def test_a_day_has_as_many_hours_as_its_clock_shows(day: date, hours: int) -> None:
+    buckets = cut(day, day, MADRID)
+
+    assert len(list(buckets)) == hours
+    assert len(set(buckets.names())) == hours
+    assert all(end - start == HOUR for start, end in pairwise(buckets.edges))
+
+
+@pytest.mark.parametrize("zone", [MADRID, SANTIAGO, KATHMANDU])
+@pytest.mark.parametrize(
+    ("days", "step"), [(1, "hour"), (2, "hour"), (3, "day"), (93, "day"), (94, "week"), (800, "month")]
+)
+def test_buckets_cover_the_period_without_a_gap(zone: ZoneInfo, days: int, step: str) -> None:
+    last = date(2026, 11, 22)
+    period = Period(first=last - (days - 1) * DAY, last=last, zone=zone)
+
+    buckets = cut(last - (days - 1) * DAY, last, zone)
+
+    assert buckets.step == step
+    assert (buckets.edges[0], buckets.edges[-1]) == (period.since, period.until)
+    assert all(start < end for start, end in pairwise(buckets.edges))
+    assert len(set(buckets.names())) == len(buckets.ticks()) == len(buckets.edges) - 1
+
+
+def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
+    weeks = [start for start, _ in cut(date(2026, 1, 1), date(2026, 6, 30), MADRID)]
+    months = [start for start, _ in cut(date(2023, 5, 17), date(2026, 6, 30), MADRID)]
+
+    assert {start.weekday() for start in weeks[1:]} == {0}
+    assert {start.day for start in months[1:]} == {1}
+
+
+def test_the_bucket_that_the_data_ends_in_is_in_progress() -> None:
+    buckets = cut(TODAY, TODAY, ZoneInfo("UTC"))
+
+    progress = buckets.progress(datetime(2026, 3, 15, 1, 30, tzinfo=UTC))
+
+    assert progress[:3] == [Progress.DONE, Progress.IN_PROGRESS, Progress.AHEAD]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "dates"),
+    [
+        (date(2026, 10, 24), date(2026, 11, 22), "24 Oct \N{EN DASH} 22 Nov 2026"),
+        (date(2025, 12, 30), date(2026, 1, 2), "30 Dec 2025 \N{EN DASH} 2 Jan 2026"),
+        (TODAY, TODAY, "15 Mar 2026"),
+        (None, None, "All time"),
+    ],
+)
+def test_a_period_is_told_by_its_dates(first: date | None, last: date | None, dates: str) -> None:
+    assert Period(first=first, last=last, zone=MADRID).dates == dates

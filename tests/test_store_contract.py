@@ -1,0 +1,1020 @@
+"""What every store promises: one test for each rule of the protocol in sync/store.py."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sync.errors import AlreadyRunningError, LostLockError, RegistryError, StoreError
+from sync.models import (
+    SOURCES,
+    UNASSIGNED,
+    Agent,
+    ElevenLabsTotals,
+    Failure,
+    LlmUsage,
+    RunKind,
+    RunState,
+    Source,
+    SyncRun,
+    TokenUsage,
+    TwilioTotals,
+)
+from sync.store import Store
+from tests.records import (
+    CALLER,
+    DAY,
+    FETCHED,
+    HOUR,
+    OTHER_AGENT,
+    OTHER_NUMBER,
+    OUR_AGENT,
+    OUR_NUMBER,
+    SECOND,
+    TEN,
+    THIRD_NUMBER,
+    Sql,
+    elevenlabs_ledger,
+    make_conversation,
+    make_leg,
+    make_phone,
+    stored_hours,
+    twilio_ledger,
+)
+
+MINUTE = timedelta(minutes=1)
+LATER = FETCHED + MINUTE
+
+
+@pytest.fixture
+def acme(store: Store) -> int:
+    return store.find_or_add_workspace("Acme")
+
+
+@pytest.fixture
+def borealis(store: Store) -> int:
+    return store.find_or_add_workspace("Borealis")
+
+
+def twilio_totals(store: Store, workspace_id: int = UNASSIGNED) -> TwilioTotals:
+    [balances] = store.twilio_balances([None])
+    return balances.get(workspace_id, TwilioTotals())
+
+
+def elevenlabs_totals(store: Store, workspace_id: int = UNASSIGNED) -> ElevenLabsTotals:
+    [balances] = store.elevenlabs_balances([None])
+    return balances.get(workspace_id, ElevenLabsTotals())
+
+
+def legs_by_workspace(store: Store) -> dict[int, int]:
+    [balances] = store.twilio_balances([None])
+    return {workspace_id: totals.total_legs for workspace_id, totals in balances.items() if totals.total_legs}
+
+
+def conversations_by_workspace(store: Store) -> dict[int, int]:
+    [balances] = store.elevenlabs_balances([None])
+    return {owner: totals.total_conversations for owner, totals in balances.items() if totals.total_conversations}
+
+
+# Records
+
+
+def test_a_leg_is_counted_with_its_cost_its_seconds_and_its_started_minutes(store: Store) -> None:
+    store.save_calls([make_leg(duration=61, cost=Decimal("0.0085"))])
+
+    assert twilio_totals(store) == TwilioTotals(
+        total_calls=1, total_legs=1, total_cost=Decimal("0.0085"), total_duration=61, billed_minutes=2
+    )
+
+
+@pytest.mark.parametrize(("duration", "minutes"), [(None, 0), (0, 0), (1, 1), (60, 1), (61, 2), (3600, 60)])
+def test_each_leg_is_rounded_up_to_a_minute(store: Store, duration: int | None, minutes: int) -> None:
+    store.save_calls([make_leg(sid="CA1", duration=duration), make_leg(sid="CA2", duration=duration)])
+
+    assert twilio_totals(store).billed_minutes == 2 * minutes
+
+
+def test_a_child_leg_is_billed_but_is_no_call_of_its_own(store: Store) -> None:
+    store.save_calls([make_leg(cost=Decimal(2)), make_leg(sid="CA2", parent_call_sid="CA1", cost=Decimal(3))])
+
+    assert twilio_totals(store) == TwilioTotals(
+        total_calls=1, total_legs=2, total_cost=Decimal(5), total_duration=61, billed_minutes=4
+    )
+
+
+def test_every_conversation_counts_finished_or_not(store: Store) -> None:
+    usage = LlmUsage({"gemini-flash": {"input": TokenUsage(tokens=10, price=Decimal("0.5"))}})
+    unfinished = dict.fromkeys(("cost", "credits", "llm_price", "llm_charge", "platform_price", "call_charge"))
+    store.save_conversations(
+        [
+            make_conversation(dev_discount=True, llm_usage=usage),
+            make_conversation(conversation_id="conv_2", dev_discount=True, llm_usage=usage),
+            make_conversation(conversation_id="conv_3", status="in-progress", llm_usage=LlmUsage(), **unfinished),
+        ]
+    )
+
+    assert elevenlabs_totals(store) == ElevenLabsTotals(
+        total_conversations=3,
+        total_cost=Decimal("0.20840630"),
+        total_duration=270,
+        total_credits=1052,
+        llm_price=Decimal("0.00083130"),
+        llm_charge=346,
+        platform_price=Decimal("0.207575"),
+        call_charge=706,
+        free_minutes_consumed=Decimal("4.5"),
+        free_llm_dollars_consumed=Decimal("0.006"),
+        dev_discount=2,
+        unpriced_conversations=1,
+        llm_usage=LlmUsage({"gemini-flash": {"input": TokenUsage(tokens=20, price=Decimal(1))}}),
+    )
+
+
+def test_a_record_is_stored_once_however_often_it_is_saved(store: Store) -> None:
+    for _ in range(2):
+        store.save_calls([make_leg(), make_leg()])
+        store.save_conversations([make_conversation(), make_conversation()])
+
+    rows = store.count_rows()
+    assert (rows["calls"], rows["elevenlabs_conversations"]) == (1, 1)
+    assert twilio_totals(store).total_legs == elevenlabs_totals(store).total_conversations == 1
+
+
+def test_an_empty_batch_changes_nothing(store: Store) -> None:
+    store.save_calls([])
+    store.save_conversations([])
+
+    assert store.twilio_balances([None]) == [{}]
+    assert store.elevenlabs_balances([None]) == [{}]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newer_version_of_a_leg_wins_in_whatever_order_they_arrive(store: Store, order: int) -> None:
+    older = make_leg(status="in-progress", duration=None, cost=None)
+    newer = make_leg(status="completed", duration=90, cost=Decimal("0.02"), fetched_at=LATER)
+
+    for leg in [older, newer][::order]:
+        store.save_calls([leg])
+
+    assert twilio_totals(store).total_cost == Decimal("0.02")
+    assert twilio_totals(store).total_duration == 90
+    assert store.open_ids("twilio", now=LATER + HOUR) == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newer_version_of_a_conversation_wins_in_whatever_order_they_arrive(store: Store, order: int) -> None:
+    older = make_conversation(status="in-progress", duration=1, cost=None, llm_usage=LlmUsage())
+    newer = make_conversation(duration=90, cost=Decimal("0.5"), fetched_at=LATER)
+
+    for conversation in [older, newer][::order]:
+        store.save_conversations([conversation])
+
+    known = store.known_conversations(["conv_1"])["conv_1"]
+    assert (known.status, known.duration, known.fetched_at) == ("done", 90, LATER)
+    assert elevenlabs_totals(store).total_cost == Decimal("0.5")
+    assert elevenlabs_totals(store).llm_usage == newer.llm_usage
+
+
+def test_the_newer_version_wins_within_one_batch(store: Store) -> None:
+    store.save_calls([make_leg(cost=Decimal(2), fetched_at=LATER), make_leg(cost=Decimal(1))])
+
+    assert twilio_totals(store).total_cost == Decimal(2)
+
+
+def test_a_known_price_is_not_forgotten_when_a_newer_version_lacks_it(store: Store) -> None:
+    store.save_calls([make_leg(cost=Decimal("0.02"))])
+    store.save_conversations([make_conversation(cost=Decimal("0.5"), llm_price=Decimal("0.25"), llm_charge=7)])
+
+    store.save_calls([make_leg(cost=None, price_unit=None, fetched_at=LATER)])
+    store.save_conversations([make_conversation(cost=None, llm_price=None, llm_charge=None, fetched_at=LATER)])
+
+    assert twilio_totals(store).total_cost == Decimal("0.02")
+    totals = elevenlabs_totals(store)
+    assert (totals.total_cost, totals.llm_price, totals.llm_charge) == (Decimal("0.5"), Decimal("0.25"), 7)
+
+
+def test_a_price_that_only_the_older_version_knows_is_taken_when_it_arrives_late(store: Store) -> None:
+    store.save_calls([make_leg(cost=None, fetched_at=LATER)])
+
+    store.save_calls([make_leg(cost=Decimal("0.02"))])
+
+    assert twilio_totals(store).total_cost == Decimal("0.02")
+
+
+def test_a_number_that_the_provider_has_deleted_stays_known_and_owned(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_calls([make_leg()])
+    store.save_conversations([make_conversation()])
+
+    store.save_calls([make_leg(our_number=None, from_number=None, to_number=None, fetched_at=LATER)])
+    store.save_conversations([make_conversation(agent_number=None, external_number=None, fetched_at=LATER)])
+
+    assert legs_by_workspace(store) == {acme: 1}
+    assert conversations_by_workspace(store) == {acme: 1}
+
+
+def test_an_unknown_cost_is_counted_as_unpriced_and_adds_nothing(store: Store) -> None:
+    store.save_calls([make_leg(cost=None), make_leg(sid="CA2", cost=Decimal(0))])
+    store.save_conversations([make_conversation(cost=None), make_conversation(conversation_id="c", cost=Decimal(0))])
+
+    assert (twilio_totals(store).unpriced_calls, twilio_totals(store).total_cost) == (1, 0)
+    assert (elevenlabs_totals(store).unpriced_conversations, elevenlabs_totals(store).total_cost) == (1, 0)
+
+
+def test_known_conversations_tells_what_is_stored_of_those_asked_for(store: Store) -> None:
+    store.save_conversations([make_conversation(), make_conversation(conversation_id="conv_2")])
+
+    known = store.known_conversations(["conv_1", "conv_9"])
+
+    assert list(known) == ["conv_1"]
+    assert known["conv_1"].conversation_id == "conv_1"
+
+
+# Attribution
+
+
+def test_a_leg_belongs_to_the_owner_of_our_number_in_either_direction(store: Store, acme: int, borealis: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+
+    store.save_calls(
+        [
+            make_leg(direction="inbound", from_number=OTHER_NUMBER, to_number=OUR_NUMBER, our_number=OUR_NUMBER),
+            make_leg(
+                sid="CA2",
+                direction="outbound-api",
+                from_number=OTHER_NUMBER,
+                to_number=OUR_NUMBER,
+                our_number=OTHER_NUMBER,
+            ),
+        ]
+    )
+
+    assert legs_by_workspace(store) == {acme: 1, borealis: 1}
+
+
+def test_nothing_is_booked_on_a_client_by_default(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme, phone_number=OTHER_NUMBER))
+
+    store.save_calls([make_leg(), make_leg(sid="CA2", our_number=None)])
+    store.save_conversations([make_conversation(agent_number=None, agent_id=None)])
+
+    assert legs_by_workspace(store) == {UNASSIGNED: 2}
+    assert conversations_by_workspace(store) == {UNASSIGNED: 1}
+
+
+def test_a_child_leg_inherits_its_parents_workspace_over_its_own_number(store: Store, acme: int, borealis: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    parent = make_leg()
+
+    store.save_calls([make_leg(sid="CA2", parent_call_sid="CA1", our_number=OTHER_NUMBER), parent])
+    store.save_calls([make_leg(sid="CA3", parent_call_sid="CA2", our_number=None)])
+
+    assert legs_by_workspace(store) == {acme: 3}
+
+
+def test_a_child_leg_inherits_also_when_its_parent_arrives_later(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_calls([make_leg(sid="CA3", parent_call_sid="CA2", our_number=None)])
+    store.save_calls([make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)])
+    before = legs_by_workspace(store)
+
+    store.save_calls([make_leg(sid="CA1")])
+
+    assert before == {UNASSIGNED: 2}
+    assert legs_by_workspace(store) == {acme: 3}
+
+
+def test_a_child_of_a_parent_that_nobody_owns_goes_by_its_own_number(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+
+    store.save_calls(
+        [
+            make_leg(our_number=None, from_number="client:alice"),
+            make_leg(sid="CA2", parent_call_sid="CA1"),
+            make_leg(sid="CA3", parent_call_sid="CAnever", started_at=TEN + HOUR),
+        ]
+    )
+
+    assert legs_by_workspace(store) == {UNASSIGNED: 1, acme: 2}
+
+
+@pytest.mark.parametrize("moved_to", [TEN, TEN + HOUR])
+def test_a_new_leg_two_below_one_that_moves_in_the_same_batch_goes_where_that_goes(
+    store: Store, acme: int, borealis: int, moved_to: datetime
+) -> None:
+    store.save_phone(make_phone(workspace_id=acme, valid_until=TEN))
+    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+    middle = make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)
+    store.save_calls([make_leg(started_at=TEN - HOUR), middle])
+
+    lowest = make_leg(sid="CA3", parent_call_sid="CA2", our_number=None)
+    store.save_calls([make_leg(started_at=moved_to, fetched_at=LATER), lowest])
+
+    assert legs_by_workspace(store) == {UNASSIGNED if moved_to == TEN else borealis: 3}
+
+
+def test_legs_that_are_each_others_parents_are_stored_and_unassigned(store: Store) -> None:
+    store.save_calls([make_leg(sid="CA1", parent_call_sid="CA2")])
+
+    store.save_calls([make_leg(sid="CA2", parent_call_sid="CA1")])
+
+    assert legs_by_workspace(store) == {UNASSIGNED: 2}
+
+
+@pytest.mark.parametrize(
+    ("started_at", "owner"),
+    [(TEN - SECOND, "nobody"), (TEN, "acme"), (TEN + HOUR - SECOND, "acme"), (TEN + HOUR, "nobody")],
+)
+def test_a_number_is_owned_from_valid_from_inclusive_to_valid_until_exclusive(
+    store: Store, acme: int, started_at: datetime, owner: str
+) -> None:
+    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
+
+    store.save_calls([make_leg(started_at=started_at)])
+    store.save_conversations([make_conversation(started_at=started_at, agent_id=None)])
+
+    expected = {acme if owner == "acme" else UNASSIGNED: 1}
+    assert legs_by_workspace(store) == conversations_by_workspace(store) == expected
+
+
+def test_a_number_that_moves_leaves_its_past_with_the_old_owner(store: Store, acme: int, borealis: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_calls([make_leg(), make_leg(sid="CA2", started_at=TEN + DAY)])
+    store.save_conversations([make_conversation(), make_conversation(conversation_id="c", started_at=TEN + DAY)])
+
+    store.save_phone(make_phone(workspace_id=acme, valid_until=TEN + HOUR))
+    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+
+    assert legs_by_workspace(store) == conversations_by_workspace(store) == {acme: 1, borealis: 1}
+    for source in SOURCES:
+        assert store.wrong_snapshots(source) == []
+
+
+def test_registering_a_number_takes_its_stored_usage_and_its_child_legs_over(store: Store, sql: Sql, acme: int) -> None:
+    store.save_calls([make_leg(), make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)])
+    store.save_conversations([make_conversation()])
+
+    store.save_phone(make_phone(workspace_id=acme))
+
+    assert legs_by_workspace(store) == {acme: 2}
+    assert conversations_by_workspace(store) == {acme: 1}
+    assert stored_hours(sql, "twilio") == stored_hours(sql, "elevenlabs") == [(acme, TEN)]
+
+
+def test_a_conversation_goes_by_its_number_and_by_its_agent_only_without_an_owned_one(
+    store: Store, acme: int, borealis: int
+) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=borealis))
+
+    store.save_conversations(
+        [
+            make_conversation(conversation_id="by number"),
+            make_conversation(conversation_id="by agent", agent_number=None),
+            make_conversation(conversation_id="number of nobody", agent_number=THIRD_NUMBER),
+            make_conversation(conversation_id="agent of nobody", agent_number=None, agent_id=OTHER_AGENT),
+        ]
+    )
+
+    assert conversations_by_workspace(store) == {acme: 1, borealis: 2, UNASSIGNED: 1}
+
+
+def test_registering_and_moving_an_agent_takes_its_stored_conversations_along(
+    store: Store, acme: int, borealis: int
+) -> None:
+    store.save_conversations([make_conversation(agent_number=None)])
+
+    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=acme))
+    first = conversations_by_workspace(store)
+    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=borealis, label="Widget"))
+
+    assert first == {acme: 1}
+    assert conversations_by_workspace(store) == {borealis: 1}
+    assert store.agents() == [Agent(agent_id=OUR_AGENT, workspace_id=borealis, label="Widget")]
+
+
+# Registry
+
+
+def test_workspaces_are_listed_by_name_and_unassigned_last(store: Store) -> None:
+    store.find_or_add_workspace("Zenith")
+    store.find_or_add_workspace("Acme")
+
+    assert [workspace.name for workspace in store.workspaces()] == ["Acme", "Zenith", "Unassigned"]
+    assert store.workspaces()[-1].id == UNASSIGNED
+
+
+def test_a_workspace_is_added_once(store: Store, acme: int) -> None:
+    again = store.find_or_add_workspace("Acme")
+
+    assert again == acme
+    assert store.count_rows()["workspaces"] == 2
+
+
+def test_unassigned_cannot_be_deleted(store: Store, sql: Sql) -> None:
+    with pytest.raises(Exception, match="Unassigned is never deleted"):
+        sql("delete from workspaces where id = 0")
+
+    assert [workspace.name for workspace in store.workspaces()] == ["Unassigned"]
+
+
+def test_phones_are_listed_as_they_were_registered(store: Store, acme: int, borealis: int) -> None:
+    first = make_phone(workspace_id=acme, label="Sales", valid_from=TEN, valid_until=TEN + DAY)
+    second = make_phone(workspace_id=borealis, valid_from=TEN + DAY)
+    store.save_phone(second)
+    store.save_phone(first)
+
+    assert store.phones() == [first, second]
+
+
+def test_registering_the_same_period_again_corrects_its_end_and_label(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN))
+    corrected = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + DAY, label="Sales")
+
+    store.save_phone(corrected)
+
+    assert store.phones() == [corrected]
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_until"),
+    [(None, None), (None, TEN + SECOND), (TEN + HOUR - SECOND, None), (TEN + SECOND, TEN + 2 * SECOND)],
+)
+def test_overlapping_periods_of_one_number_are_refused(
+    store: Store, acme: int, borealis: int, valid_from: datetime | None, valid_until: datetime | None
+) -> None:
+    held = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR)
+    store.save_phone(held)
+    store.save_calls([make_leg()])
+
+    with pytest.raises(RegistryError, match="end that first") as refusal:
+        store.save_phone(make_phone(workspace_id=borealis, valid_from=valid_from, valid_until=valid_until))
+
+    assert OUR_NUMBER not in str(refusal.value)
+    assert store.phones() == [held]
+    assert legs_by_workspace(store) == {acme: 1}
+
+
+def test_periods_of_one_number_may_touch(store: Store, acme: int, borealis: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
+
+    store.save_phone(make_phone(workspace_id=borealis, valid_until=TEN))
+    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+
+    assert len(store.phones()) == 3
+
+
+def test_a_correction_that_would_overlap_the_next_period_is_refused(store: Store, acme: int, borealis: int) -> None:
+    first = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR)
+    second = make_phone(workspace_id=borealis, valid_from=TEN + HOUR)
+    store.save_phone(first)
+    store.save_phone(second)
+
+    with pytest.raises(RegistryError):
+        store.save_phone(replace(first, valid_until=None))
+
+    assert store.phones() == [first, second]
+
+
+def test_a_period_that_ends_before_it_begins_is_refused(store: Store, acme: int) -> None:
+    with pytest.raises(RegistryError, match="end before it begins"):
+        store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN))
+
+
+def test_numbers_and_agents_of_a_workspace_that_does_not_exist_are_refused(store: Store) -> None:
+    with pytest.raises(RegistryError, match="no workspace 99"):
+        store.save_phone(make_phone(workspace_id=99))
+    with pytest.raises(RegistryError, match="no workspace 99"):
+        store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=99))
+
+    assert (store.phones(), store.agents()) == ([], [])
+
+
+def test_unregistered_numbers_are_listed_the_last_used_first(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_calls(
+        [
+            make_leg(),
+            make_leg(sid="CA2", our_number=OTHER_NUMBER, started_at=TEN + HOUR),
+            make_leg(sid="CA3", our_number=THIRD_NUMBER),
+            make_leg(sid="CA4", our_number=None, to_number=CALLER),
+        ]
+    )
+    store.save_conversations([make_conversation(agent_number=THIRD_NUMBER, started_at=TEN + DAY)])
+
+    listed = [(used.phone_number, used.records, used.last_seen) for used in store.unregistered_numbers()]
+
+    assert listed == [(THIRD_NUMBER, 2, TEN + DAY), (OTHER_NUMBER, 1, TEN + HOUR)]
+
+
+# Open records and failures
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_open"),
+    [
+        ({"status": "completed", "cost": Decimal(1)}, False),
+        ({"status": "completed", "cost": Decimal(0)}, False),
+        ({"status": "busy", "cost": Decimal(0)}, False),
+        ({"status": "completed", "cost": None}, True),
+        ({"status": "in-progress", "cost": None}, True),
+        ({"status": "in-progress", "cost": Decimal(1)}, True),
+        ({"status": "something new", "cost": Decimal(1)}, True),
+    ],
+)
+def test_legs_that_are_not_final_or_not_priced_are_open(
+    store: Store, changes: dict[str, object], is_open: bool
+) -> None:
+    store.save_calls([make_leg(fetched_at=TEN + MINUTE, **changes)])
+
+    assert store.open_ids("twilio", now=TEN + HOUR) == ["CA1"] * is_open
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_open"),
+    [
+        ({"status": "done", "cost": Decimal(1)}, False),
+        ({"status": "failed", "cost": Decimal(0)}, False),
+        ({"status": "done", "cost": None}, True),
+        ({"status": "processing", "cost": Decimal(1)}, True),
+    ],
+)
+def test_conversations_that_are_not_final_or_not_priced_are_open(
+    store: Store, changes: dict[str, object], is_open: bool
+) -> None:
+    store.save_conversations([make_conversation(fetched_at=TEN + HOUR, **changes)])
+
+    assert store.open_ids("elevenlabs", now=TEN + 2 * HOUR) == ["conv_1"] * is_open
+
+
+def test_a_conversation_fetched_within_minutes_of_its_end_is_fetched_once_more(store: Store) -> None:
+    ended_at = TEN + 90 * SECOND
+    store.save_conversations([make_conversation(fetched_at=ended_at + 14 * MINUTE)])
+    soon = store.open_ids("elevenlabs", now=TEN + HOUR)
+
+    store.save_conversations([make_conversation(fetched_at=ended_at + 15 * MINUTE)])
+
+    assert soon == ["conv_1"]
+    assert store.open_ids("elevenlabs", now=TEN + HOUR) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "since_fetched", "is_due"),
+    [
+        (HOUR, HOUR, True),
+        (HOUR, SECOND, True),
+        (HOUR, 0 * SECOND, False),  # this very run has it already
+        (2 * DAY, SECOND, True),
+        (2 * DAY + SECOND, HOUR, False),
+        (3 * DAY, 23 * HOUR, False),
+        (3 * DAY, DAY, True),
+        (7 * DAY, DAY, True),
+        (7 * DAY + SECOND, 2 * DAY, False),
+    ],
+)
+def test_open_records_are_fetched_hourly_for_two_days_then_daily_up_to_seven(
+    store: Store, age: timedelta, since_fetched: timedelta, is_due: bool
+) -> None:
+    now = TEN + 30 * DAY
+    store.save_calls([make_leg(cost=None, started_at=now - age, fetched_at=now - since_fetched)])
+    store.save_conversations([make_conversation(cost=None, started_at=now - age, fetched_at=now - since_fetched)])
+
+    assert store.open_ids("twilio", now=now) == ["CA1"] * is_due
+    assert store.open_ids("elevenlabs", now=now) == ["conv_1"] * is_due
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_record_that_could_not_be_read_is_open_until_it_is_saved(store: Store, source: Source) -> None:
+    record_id = {"twilio": "CA1", "elevenlabs": "conv_1"}[source]
+    store.save_failures(source, [Failure(record_id=record_id, error="Unreadable.")], now=TEN)
+    listed, due = store.count_rows()["sync_failures"], store.open_ids(source, now=TEN + HOUR)
+
+    store.save_calls([make_leg()])
+    store.save_conversations([make_conversation()])
+
+    assert (listed, due) == (1, [record_id])
+    assert store.count_rows()["sync_failures"] == 0
+    assert store.open_ids(source, now=TEN + HOUR) == []
+
+
+def test_failures_of_one_source_are_not_tried_at_the_other(store: Store) -> None:
+    store.save_failures("twilio", [Failure(record_id="CA1", error="Unreadable.")], now=TEN)
+
+    assert store.open_ids("elevenlabs", now=TEN + HOUR) == []
+
+
+def test_a_failure_is_listed_once_and_tried_hourly_then_daily_from_the_first_time_on(store: Store) -> None:
+    failure = Failure(record_id="CA1", error="Unreadable.")
+    for since_first in (timedelta(0), 3 * DAY):
+        store.save_failures("twilio", [failure], now=TEN + since_first)
+
+    assert store.count_rows()["sync_failures"] == 1
+    assert store.open_ids("twilio", now=TEN + 3 * DAY + HOUR) == []
+    assert store.open_ids("twilio", now=TEN + 4 * DAY) == ["CA1"]
+    assert store.open_ids("twilio", now=TEN + 7 * DAY + SECOND) == []
+
+
+def test_a_failure_without_an_id_is_listed_and_cannot_be_tried_again(store: Store) -> None:
+    store.save_failures("twilio", [Failure(record_id="", error="It has no sid.")], now=TEN)
+
+    assert store.count_rows()["sync_failures"] == 1
+    assert store.open_ids("twilio", now=TEN + HOUR) == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_record_that_is_gone_at_the_provider_is_kept_and_not_fetched_again(store: Store, source: Source) -> None:
+    record_id = {"twilio": "CA1", "elevenlabs": "conv_1"}[source]
+    store.save_calls([make_leg(cost=None)])
+    store.save_conversations([make_conversation(cost=None)])
+    store.save_failures(source, [Failure(record_id=record_id, error="Timeout.")], now=FETCHED)
+
+    store.save_failures(source, [Failure(record_id=record_id, error="Not found.", is_gone=True)], now=LATER)
+
+    assert store.open_ids(source, now=LATER + HOUR) == []
+    assert store.count_rows()["sync_failures"] == 0
+    assert twilio_totals(store).total_legs == elevenlabs_totals(store).total_conversations == 1
+
+
+def test_a_record_that_is_gone_before_it_was_stored_is_listed_as_a_failure(store: Store) -> None:
+    store.save_failures("twilio", [Failure(record_id="CA1", error="Not found.", is_gone=True)], now=TEN)
+
+    assert store.count_rows()["sync_failures"] == 1
+
+
+def test_a_record_that_comes_back_is_open_again(store: Store) -> None:
+    store.save_calls([make_leg(cost=None)])
+    store.save_failures("twilio", [Failure(record_id="CA1", error="Not found.", is_gone=True)], now=FETCHED)
+
+    store.save_calls([make_leg(cost=None, fetched_at=LATER)])
+
+    assert store.open_ids("twilio", now=LATER + MINUTE) == ["CA1"]
+
+
+def test_missing_parents_names_each_parent_once_that_is_neither_stored_nor_failed(store: Store) -> None:
+    child = make_leg(sid="CA2", parent_call_sid="CAmissing")
+    store.save_calls(
+        [
+            make_leg(),
+            child,
+            replace(child, sid="CA3"),
+            make_leg(sid="CA4", parent_call_sid="CA1"),
+            make_leg(sid="CA5", parent_call_sid="CAbroken"),
+            make_leg(sid="CA6", parent_call_sid="CAold", started_at=TEN - SECOND),
+        ]
+    )
+    store.save_failures("twilio", [Failure(record_id="CAbroken", error="Unreadable.")], now=TEN)
+
+    assert store.missing_parents(since=TEN) == ["CAmissing"]
+
+
+# Balances
+
+
+def test_a_balance_is_stored_for_exactly_the_hours_with_activity(store: Store, sql: Sql) -> None:
+    store.save_calls(
+        [
+            make_leg(started_at=TEN),
+            make_leg(sid="CA2", started_at=TEN + HOUR - SECOND),
+            make_leg(sid="CA3", started_at=TEN + 5 * HOUR),
+        ]
+    )
+
+    assert {hour: totals.total_calls for (_, hour), totals in twilio_ledger(store, sql).items()} == {
+        TEN: 2,
+        TEN + 5 * HOUR: 3,
+    }
+
+
+@pytest.mark.parametrize("moved_to", [TEN - 2 * HOUR, TEN + 2 * HOUR])
+def test_a_record_that_moves_to_another_hour_leaves_the_old_one(store: Store, sql: Sql, moved_to: datetime) -> None:
+    store.save_calls([make_leg(), make_leg(sid="CA2", started_at=TEN + 3 * HOUR)])
+    store.save_conversations([make_conversation(), make_conversation(conversation_id="c", started_at=TEN + 3 * HOUR)])
+
+    store.save_calls([make_leg(started_at=moved_to, fetched_at=LATER)])
+    store.save_conversations([make_conversation(started_at=moved_to, fetched_at=LATER)])
+
+    hours = [(UNASSIGNED, moved_to), (UNASSIGNED, TEN + 3 * HOUR)]
+    assert stored_hours(sql, "twilio") == stored_hours(sql, "elevenlabs") == hours
+    assert [totals.total_calls for totals in twilio_ledger(store, sql).values()] == [1, 2]
+    assert [totals.total_conversations for totals in elevenlabs_ledger(store, sql).values()] == [1, 2]
+
+
+def test_the_latest_snapshot_of_each_workspace_is_given_by_name_unassigned_last(
+    store: Store, acme: int, borealis: int
+) -> None:
+    store.find_or_add_workspace("Quiet")
+    store.save_phone(make_phone(workspace_id=borealis))
+    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=acme))
+    numbers = [OUR_NUMBER, OUR_NUMBER, OTHER_NUMBER, None]
+    for n, number in enumerate(numbers):
+        at = TEN + n * HOUR
+        store.save_calls([make_leg(sid=f"CA{n}", started_at=at, our_number=number)])
+        store.save_conversations(
+            [make_conversation(conversation_id=f"c{n}", started_at=at, agent_number=number, agent_id=None)]
+        )
+
+    expected = [(acme, TEN + 2 * HOUR, 1), (borealis, TEN + HOUR, 2), (UNASSIGNED, TEN + 3 * HOUR, 1)]
+    calls, talks = store.twilio_snapshots(), store.elevenlabs_snapshots()
+    assert [(s.workspace_id, s.snapshot_date, s.totals.total_calls) for s in calls] == expected
+    assert [(s.workspace_id, s.snapshot_date, s.totals.total_conversations) for s in talks] == expected
+
+
+def test_a_balance_holds_what_started_before_the_moment_at_any_second(store: Store) -> None:
+    half_past = TEN + HOUR / 2
+    moments = [TEN, half_past, half_past + SECOND, TEN + HOUR, TEN + 100 * DAY, None]
+    started = [TEN, half_past - SECOND, half_past, TEN + HOUR - SECOND, TEN + HOUR]
+    store.save_calls([make_leg(sid=f"CA{n}", started_at=at) for n, at in enumerate(started)])
+    store.save_conversations(
+        [make_conversation(conversation_id=f"c{n}", started_at=at) for n, at in enumerate(started)]
+    )
+
+    calls, talks = store.twilio_balances(moments), store.elevenlabs_balances(moments)
+
+    assert [at.get(UNASSIGNED, TwilioTotals()).total_calls for at in calls] == [0, 2, 3, 4, 5, 5]
+    assert [at.get(UNASSIGNED, ElevenLabsTotals()).total_conversations for at in talks] == [0, 2, 3, 4, 5, 5]
+
+
+def test_a_moment_may_be_given_in_any_time_zone(store: Store) -> None:
+    kolkata = ZoneInfo("Asia/Kolkata")
+    midnight = datetime(2026, 10, 25, tzinfo=kolkata)  # half past six in the evening, UTC
+    store.save_calls([make_leg(started_at=midnight - SECOND), make_leg(sid="CA2", started_at=midnight)])
+
+    [before] = store.twilio_balances([midnight])
+
+    assert before[UNASSIGNED].total_calls == 1
+
+
+def test_the_account_has_the_currency_of_the_first_priced_leg(store: Store) -> None:
+    store.save_calls([make_leg(cost=None, price_unit="JPY"), make_leg(sid="CA2", cost=Decimal(0), price_unit="GBP")])
+    unpriced = store.price_unit()
+
+    store.save_calls([make_leg(sid="CA3", price_unit="EUR"), make_leg(sid="CA4", price_unit="USD")])
+
+    assert unpriced is None
+    assert store.price_unit() == "EUR"
+
+
+def test_amounts_in_another_currency_are_never_added_but_counted_as_unpriced(store: Store) -> None:
+    store.save_calls(
+        [
+            make_leg(cost=Decimal(1)),
+            make_leg(sid="CA2", cost=Decimal(100), price_unit="JPY"),
+            make_leg(sid="CA3", cost=Decimal(0), price_unit="JPY"),
+            make_leg(sid="CA4", cost=None, price_unit="JPY"),
+        ]
+    )
+
+    totals = twilio_totals(store)
+    assert (totals.total_legs, totals.total_cost, totals.unpriced_calls) == (4, Decimal(1), 2)
+    assert store.foreign_currency_legs() == 1
+
+
+def test_fixing_the_currency_leaves_free_legs_in_another_one_as_they_were(store: Store) -> None:
+    store.save_calls([make_leg(cost=Decimal(0), price_unit="JPY")])
+
+    store.save_calls([make_leg(sid="CA2", started_at=TEN + HOUR, cost=Decimal(1), price_unit="USD")])
+
+    assert twilio_totals(store).unpriced_calls == 0
+    assert store.wrong_snapshots("twilio") == []
+
+
+def test_totals_out_of_range_are_refused_with_nothing_half_written(store: Store, sql: Sql) -> None:
+    store.save_calls([make_leg(cost=Decimal(44_000_000))])
+    store.save_conversations([make_conversation(cost=Decimal(44_000_000))])
+    rows, balances = store.count_rows(), twilio_ledger(store, sql) | elevenlabs_ledger(store, sql)
+
+    with pytest.raises(StoreError):
+        store.save_calls([make_leg(sid="CA2", cost=Decimal(1)), make_leg(sid="CA3", cost=Decimal(9_999_999_999))])
+    with pytest.raises(StoreError):
+        store.save_conversations([make_conversation(conversation_id="conv_2", cost=Decimal(9_999_999_999))])
+
+    assert store.count_rows() == rows
+    assert twilio_ledger(store, sql) | elevenlabs_ledger(store, sql) == balances
+    assert store.wrong_snapshots("twilio") == store.wrong_snapshots("elevenlabs") == []
+
+
+# Runs
+
+WINDOW = (TEN - HOUR, TEN)
+OTHER_PROCESS = "other host:2"
+
+
+def begin(store: Store, source: Source = "twilio", now: datetime = TEN, kind: RunKind = RunKind.HOURLY) -> SyncRun:
+    return store.begin_run(source, kind, (now - HOUR, now), owner="this host:1", now=now, stale_before=now - MINUTE)
+
+
+def test_a_run_begins_open_with_its_window_and_owner(store: Store) -> None:
+    run = begin(store)
+
+    assert (run.source, run.kind, run.state, run.owner) == ("twilio", "hourly", RunState.RUNNING, "this host:1")
+    assert (run.window_start, run.window_end, run.started_at, run.heartbeat_at) == (*WINDOW, TEN, TEN)
+    assert (run.done, run.total, run.saved, run.failed, run.message, run.finished_at) == (0, None, 0, 0, None, None)
+    assert store.run(run.id) == run
+
+
+def test_a_run_that_does_not_exist_is_none(store: Store) -> None:
+    assert store.run(99) is None
+
+
+def test_a_second_run_of_a_source_is_refused_and_told_about_the_first(store: Store) -> None:
+    first = begin(store)
+
+    with pytest.raises(AlreadyRunningError) as refusal:
+        begin(store, now=TEN + MINUTE, kind=RunKind.SWEEP)
+
+    assert refusal.value.run == first
+    assert store.runs() == [first]
+
+
+def test_runs_of_different_sources_do_not_wait_for_each_other(store: Store) -> None:
+    begin(store, "twilio")
+
+    begin(store, "elevenlabs")
+
+    assert [run.source for run in store.runs()] == ["elevenlabs", "twilio"]
+
+
+def test_a_source_is_free_again_after_its_run_has_finished(store: Store) -> None:
+    store.finish_run(begin(store).id, RunState.FAILED, "Twilio is down.", now=TEN)
+
+    assert begin(store).state == RunState.RUNNING
+
+
+def test_a_run_without_a_sign_of_life_is_interrupted_and_taken_over(store: Store) -> None:
+    dead = begin(store)
+
+    successor = begin(store, now=TEN + MINUTE + SECOND)
+
+    interrupted = store.run(dead.id)
+    assert interrupted is not None
+    assert (interrupted.state, interrupted.finished_at) == (RunState.INTERRUPTED, TEN + MINUTE + SECOND)
+    assert interrupted.message
+    assert successor.state == RunState.RUNNING
+
+
+def test_a_heartbeat_keeps_a_run_from_being_taken_over(store: Store) -> None:
+    run = begin(store)
+    store.save_progress(run, now=TEN + HOUR)
+
+    with pytest.raises(AlreadyRunningError):
+        begin(store, now=TEN + HOUR + MINUTE)
+
+
+def test_progress_is_written_down(store: Store) -> None:
+    run = replace(begin(store), done=5, total=9, saved=4, failed=1)
+
+    store.save_progress(run, now=TEN + MINUTE)
+
+    assert store.run(run.id) == replace(run, heartbeat_at=TEN + MINUTE)
+
+
+def test_a_run_that_was_taken_over_learns_it_at_its_next_progress(store: Store) -> None:
+    dead = begin(store)
+    begin(store, now=TEN + HOUR)
+
+    with pytest.raises(LostLockError):
+        store.save_progress(replace(dead, done=7), now=TEN + HOUR)
+
+    stored = store.run(dead.id)
+    assert stored is not None
+    assert (stored.done, stored.state) == (0, RunState.INTERRUPTED)
+
+
+def test_finishing_a_run_is_final(store: Store) -> None:
+    run = begin(store)
+    store.finish_run(run.id, RunState.OK, None, now=TEN + MINUTE)
+
+    store.finish_run(run.id, RunState.FAILED, "Too late.", now=TEN + HOUR)
+
+    assert store.run(run.id) == replace(run, state=RunState.OK, finished_at=TEN + MINUTE)
+    with pytest.raises(LostLockError):
+        store.save_progress(run, now=TEN + HOUR)
+
+
+def test_the_last_success_is_the_latest_run_that_went_well_of_a_source_and_kind(store: Store) -> None:
+    ahead, sweep, last, _failed, _other = [
+        begin_and_finish(store, source, kind, state, now)
+        for source, kind, state, now in [
+            ("twilio", RunKind.HOURLY, RunState.OK, TEN + 9 * HOUR),  # the clock was wrong once
+            ("twilio", RunKind.SWEEP, RunState.OK, TEN + HOUR),
+            ("twilio", RunKind.HOURLY, RunState.OK, TEN + 2 * HOUR),
+            ("twilio", RunKind.HOURLY, RunState.FAILED, TEN + 3 * HOUR),
+            ("elevenlabs", RunKind.HOURLY, RunState.OK, TEN + 4 * HOUR),
+        ]
+    ]
+
+    assert store.last_success("twilio") == store.last_success("twilio", RunKind.HOURLY) == last != ahead
+    assert store.last_success("twilio", RunKind.SWEEP) == sweep
+    assert store.last_success("elevenlabs", RunKind.SWEEP) is None
+
+
+def begin_and_finish(store: Store, source: Source, kind: RunKind, state: RunState, now: datetime) -> SyncRun | None:
+    run = begin(store, source, now, kind)
+    store.finish_run(run.id, state, None, now=now)
+    return store.run(run.id)
+
+
+def test_a_skipped_run_is_on_record_and_is_no_success_and_no_lock(store: Store) -> None:
+    run = store.record_skipped("elevenlabs", WINDOW, "Switched off.", now=TEN)
+
+    assert (run.state, run.message, run.finished_at) == (RunState.SKIPPED, "Switched off.", TEN)
+    assert store.runs("elevenlabs") == [run]
+    assert store.last_success("elevenlabs") is None
+    assert begin(store, "elevenlabs").state == RunState.RUNNING
+
+
+def test_a_run_that_is_going_on_does_not_keep_a_skipped_one_from_the_record(store: Store) -> None:
+    going_on = begin(store, "elevenlabs")
+
+    skipped = store.record_skipped("elevenlabs", WINDOW, "Switched off.", now=TEN)
+
+    assert store.runs() == [skipped, going_on]
+
+
+def test_runs_are_listed_newest_first_of_one_source_or_of_all(store: Store) -> None:
+    sources: list[Source] = ["twilio", "elevenlabs", "twilio"]
+    runs = [store.record_skipped(source, WINDOW, "No.", now=TEN + n * HOUR) for n, source in enumerate(sources)]
+
+    assert store.runs() == runs[::-1]
+    assert store.runs("twilio") == [runs[2], runs[0]]
+    assert store.runs(limit=1) == [runs[2]]
+
+
+# Checks, and whose data it is
+
+
+def test_a_new_store_has_all_tables_and_only_the_workspace_unassigned(store: Store) -> None:
+    rows = store.count_rows()
+
+    assert store.missing_tables() == []
+    assert {table: count for table, count in rows.items() if count} == {"workspaces": 1}
+
+
+def test_a_store_of_demo_data_never_takes_real_data(store: Store) -> None:
+    store.claim_for("demo")
+    store.claim_for("demo")
+
+    with pytest.raises(StoreError, match="demo data"):
+        store.claim_for("real")
+
+    store.claim_for("demo")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("damage", "wrong"),
+    [
+        ("update {table} set total_cost = total_cost + 0.00000001 where workspace_id = 1", [(1, TEN + HOUR)]),
+        ("update {table} set total_duration = 0 where workspace_id = 0", [(0, TEN)]),
+        ("delete from {table} where workspace_id = 1", [(1, TEN + HOUR)]),
+        ("delete from {table}", [(0, TEN), (1, TEN + HOUR)]),
+        (
+            "insert into {table} (workspace_id, snapshot_date) values (1, '2026-10-24T09:00:00+00:00')",
+            [(1, TEN - HOUR)],
+        ),
+    ],
+)
+def test_balances_that_were_tampered_with_are_found(
+    store: Store, sql: Sql, acme: int, source: Source, damage: str, wrong: list[tuple[int, datetime]]
+) -> None:
+    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN + HOUR))
+    for at in (TEN, TEN + HOUR):
+        store.save_calls([make_leg(sid=f"CA{at}", started_at=at)])
+        store.save_conversations([make_conversation(conversation_id=f"conv_{at}", started_at=at)])
+    before = store.wrong_snapshots(source)
+
+    sql(damage.format(table=f"{source}_snapshots"))
+
+    assert before == []
+    assert store.wrong_snapshots(source) == wrong
+    assert store.wrong_snapshots("elevenlabs" if source == "twilio" else "twilio") == []
+
+
+def test_token_usage_that_was_tampered_with_is_found(store: Store, sql: Sql) -> None:
+    store.save_conversations([make_conversation()])
+
+    sql("update elevenlabs_snapshots set llm_usage = '{}'")
+
+    assert store.wrong_snapshots("elevenlabs") == [(UNASSIGNED, TEN)]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_balance_is_ever_stored_twice(store: Store, source: Source) -> None:
+    for n in range(3):
+        store.save_calls([make_leg(sid=f"CA{n}")])
+        store.save_conversations([make_conversation(conversation_id=f"conv_{n}")])
+
+    assert store.duplicate_snapshots(source) == []
+
+
+def test_a_damaged_balance_is_mended_by_the_next_change_at_or_before_its_hour(store: Store, sql: Sql) -> None:
+    store.save_calls([make_leg(), make_leg(sid="CA2", started_at=TEN + HOUR)])
+    sql("update twilio_snapshots set total_calls = 77")
+
+    store.save_calls([make_leg(sid="CA3", started_at=TEN - HOUR)])
+
+    assert store.wrong_snapshots("twilio") == []
