@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from sync.bootstrap import shared
 from sync.models import PROVIDER_NAMES, SOURCES, Phone, RunKind, RunState, Source
 from sync.sqlite_store import SqliteStore
 from sync.store import Store
+from tests.local_supabase import LocalSupabase
 from tests.records import DAY, HOUR, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +48,13 @@ def forget_services() -> None:
     st.cache_resource.clear()
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+ON_SQLITE = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)  # about the file itself
+
+
+@pytest.fixture(params=["sqlite", "supabase"])
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.MonkeyPatch]:
     """Give the environment of an installation with both providers, to change before the store is opened."""
     monkeypatch.chdir(tmp_path)  # away from a developer's .env
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest leaves the page there
@@ -55,6 +62,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest
         monkeypatch.delenv(name, raising=False)
     for name, value in {**REAL_CREDENTIALS, "CRON_SECRET": SECRET, "DATABASE_PATH": "ledger.db"}.items():
         monkeypatch.setenv(name, value)
+    if request.param == "supabase":
+        project: LocalSupabase = request.getfixturevalue("supabase")
+        monkeypatch.setenv("SUPABASE_URL", project.url)
+        monkeypatch.setenv("SUPABASE_KEY", project.secret_key)
     forget_services()
     yield monkeypatch
     if shared.cache_info().currsize:
@@ -327,8 +338,7 @@ def test_a_failed_run_is_told_in_one_sentence_with_a_retry(filled: Store, source
 def test_a_run_of_another_process_shows_its_progress_and_holds_the_button(filled: Store) -> None:
     record_run(filled, "elevenlabs", RunState.RUNNING)
     run = filled.runs("elevenlabs", limit=1)[0]
-    with closing(sqlite3.connect("ledger.db")) as db, db:
-        db.execute("update sync_runs set done = 30, total = 120 where id = ?", (run.id,))
+    filled.save_progress(replace(run, done=30, total=120), now=datetime.now(UTC))
 
     app = open_page("Twilio")
 
@@ -353,6 +363,7 @@ def test_freshness_is_told_in_words(ledger: Store, age: timedelta, word: str) ->
     assert f"{word}]" in next(line.value for line in open_page("Twilio").sidebar.markdown if "Twilio" in line.value)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("title", PAGES)
 def test_a_broken_table_gives_a_sentence_and_leaves_the_rest(filled: Store, title: str) -> None:
     with closing(sqlite3.connect("ledger.db")) as db, db:
@@ -369,6 +380,7 @@ def test_a_broken_table_gives_a_sentence_and_leaves_the_rest(filled: Store, titl
     assert app.sidebar.button  # how current the data is can still be told
 
 
+@ON_SQLITE
 def test_a_file_that_is_no_database_gives_a_sentence(settings: pytest.MonkeyPatch) -> None:
     Path("ledger.db").write_bytes(b"not a database" * 1000)
 
@@ -378,6 +390,7 @@ def test_a_file_that_is_no_database_gives_a_sentence(settings: pytest.MonkeyPatc
     assert "ledger.db is not a sound SQLite database; restore a backup" in app.error[0].value.replace("\\", "")
 
 
+@ON_SQLITE
 def test_a_locked_file_gives_a_sentence(settings: pytest.MonkeyPatch) -> None:
     settings.setitem(SqliteStore.__init__.__kwdefaults__, "lock_timeout", 0.1)  # a test does not wait half a minute
     with closing(sqlite3.connect("ledger.db")) as other:

@@ -8,8 +8,9 @@ as $$
 $$;
 comment on function public.ledger_owner_of_number is 'The workspace that owned a number at a moment, or null.';
 
+-- A batch is a small part of the table: without these two settings the planner reads all of it, and compiles first.
 create or replace function public.ledger_attribute_calls(p_sids text[]) returns void
-language sql set search_path = ''
+language sql set search_path = '' set enable_seqscan = off set jit = off
 as $$
     -- Each family is walked from its topmost stored leg, so that none inherits what an ancestor in the same batch has
     -- just lost. `union` ends the walk around legs that are each other's parents.
@@ -35,7 +36,7 @@ comment on function public.ledger_attribute_calls is
     'Gives legs, and the legs below them, the workspace of the topmost leg that has one; else of their own number.';
 
 create or replace function public.ledger_attribute_conversations(p_ids text[]) returns void
-language sql set search_path = ''
+language sql set search_path = '' set enable_seqscan = off set jit = off
 as $$
     update public.elevenlabs_conversations as conversation set workspace_id = owner.workspace_id
     from (
@@ -53,7 +54,7 @@ comment on function public.ledger_attribute_conversations is
     'Gives conversations the workspace of their number on that day, else of their agent, else Unassigned.';
 
 create or replace function public.ledger_save_calls(batch text) returns void
-language plpgsql set search_path = '' set statement_timeout = '55s'
+language plpgsql set search_path = '' set statement_timeout = '55s' set jit = off
 as $$
 declare
     records jsonb := batch; -- text, since a JSON argument would pass through floats on its way here
@@ -105,7 +106,7 @@ comment on function public.ledger_save_calls is
     'Upserts records by key (the newer version wins), attributes them and refreshes balances, in one transaction.';
 
 create or replace function public.ledger_save_conversations(batch text) returns void
-language plpgsql set search_path = '' set statement_timeout = '55s'
+language plpgsql set search_path = '' set statement_timeout = '55s' set jit = off
 as $$
 declare
     records jsonb := batch; -- text, since a JSON argument would pass through floats on its way here
