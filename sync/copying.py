@@ -13,7 +13,7 @@ PAGE = 1000
 OnProgress = Callable[[Source, int, int], None]  # source, done, total
 
 
-def copy_store(origin: Store, target: Store, *, on_progress: OnProgress) -> None:
+def copy_store(origin: Store, target: Store, *, on_progress: OnProgress, page_size: int = PAGE) -> None:
     """Copy ownership, records and watermarks, then prove that all balances are equal. May be repeated.
 
     Pages that the target holds already, in the same version, are not written again.
@@ -23,7 +23,7 @@ def copy_store(origin: Store, target: Store, *, on_progress: OnProgress) -> None
     totals: dict[Source, int] = {"twilio": counts["calls"], "elevenlabs": counts["elevenlabs_conversations"]}
     for source in SOURCES:
         done = 0
-        for page in _pages(origin, source):
+        for page in _pages(origin, source, page_size):
             _save_unknown(target, source, page)
             done += len(page)
             on_progress(source, done, totals[source])
@@ -42,9 +42,9 @@ def _copy_registry(origin: Store, target: Store) -> None:
         target.save_agent(replace(agent, workspace_id=ids[agent.workspace_id]))
 
 
-def _pages(origin: Store, source: Source) -> Iterator[Sequence[CallLeg] | Sequence[Conversation]]:
+def _pages(origin: Store, source: Source, size: int) -> Iterator[Sequence[CallLeg] | Sequence[Conversation]]:
     after: tuple[datetime, str] | None = None
-    while page := origin.calls_after(after, PAGE) if source == "twilio" else origin.conversations_after(after, PAGE):
+    while page := origin.calls_after(after, size) if source == "twilio" else origin.conversations_after(after, size):
         yield page
         after = (page[-1].started_at, _key(page[-1]))
 
