@@ -1,9 +1,7 @@
 """The HTTP API: closed without the secret, JSON in every case, and figures that equal the store's to the last digit."""
 
-import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +27,7 @@ from sync.models import ElevenLabsTotals, RunKind, SyncRun
 from sync.settings import Settings, load
 from sync.sqlite_store import SqliteStore
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
+from tests.asgi_call import ask
 from tests.local_supabase import LocalSupabase
 from tests.records import make_conversation, make_leg, make_phone
 from tests.scripted_server import Answer, ScriptedServer
@@ -66,14 +65,7 @@ class Caller:
         self._headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://ledger") as client:
-                return await client.request(method, path, headers=self._headers if headers is None else headers)
-
-        # In a thread of its own: after browser tests, Playwright's event loop runs in this one.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, ask()).result()
+        return ask(self._app, method, path, self._headers if headers is None else headers)
 
     def json(self, path: str, method: str = "GET") -> Any:
         answer = self(method, path)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import anyio
 import httpx
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from sync.bootstrap import shared
 from sync.models import PROVIDER_NAMES, SOURCES, Phone, RunKind, RunState, Source
 from sync.sqlite_store import SqliteStore
 from sync.store import Store
+from tests.asgi_call import ask
 from tests.local_supabase import LocalSupabase
 from tests.records import DAY, HOUR, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg
 
@@ -140,21 +141,12 @@ def words_of(app: AppTest) -> str:
     return "\n".join(element.value.replace("\\", "") for kind in kinds for element in kind)
 
 
-async def ask_api(path: str, **query: str) -> dict[str, Any]:
-    app = Starlette(routes=api.mount(shared()))
-    headers = {"Authorization": f"Bearer {SECRET}"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=headers) as client:
-        answer = await client.get(f"/api/{path}", params=query)
-    assert answer.status_code == httpx.codes.OK, answer.text
-    stats: dict[str, Any] = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)
-    return stats
-
-
 def stats(path: str, **query: str) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        return await ask_api(path, **query)
-
-    return anyio.run(ask)
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    answer = ask(Starlette(routes=api.mount(shared())), "GET", f"/api/{path}?{urlencode(query)}", headers)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    numbers: dict[str, Any] = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)
+    return numbers
 
 
 def last_7_days() -> dict[str, str]:
