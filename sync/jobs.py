@@ -111,8 +111,9 @@ def _save_calls(store: Store, run: Run, entries: Iterable[CallLeg | Failure], co
 
 
 def _save_failures(store: Store, run: Run, failures: Sequence[Failure], conditions: Conditions) -> None:
+    if named := [failure for failure in failures if failure.record_id]:  # without an id there is nothing to try again
+        store.save_failures(run.record.source, named, now=conditions.clock())
     if failures:
-        store.save_failures(run.record.source, failures, now=conditions.clock())
         run.count(failed=len(failures))
 
 

@@ -17,6 +17,7 @@ from sync.supabase_store import SupabaseStore
 from tests.cutting_proxy import CuttingProxy
 from tests.local_supabase import LocalSupabase
 from tests.records import FETCHED, HOUR, OUR_NUMBER, TEN, make_conversation, make_leg, make_phone
+from tests.scripted_server import Answer, ScriptedServer
 
 ONCE = timedelta(milliseconds=1)  # a budget that allows no second attempt
 SHORT = timedelta(seconds=1)
@@ -402,3 +403,14 @@ def test_a_database_that_ends_every_connection_is_asked_again(supabase: LocalSup
     supabase.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'")
 
     assert total_cost(store) == Decimal("0.0085")
+
+
+@pytest.mark.parametrize("body", ["", "<html>Project paused</html>", {"message": "Project is paused"}])
+def test_a_paused_project_is_told_at_once_whatever_its_body(body: object) -> None:
+    with ScriptedServer() as server:
+        server.on("/rest/v1/ledger_migrations", Answer(status=540, body=body))
+
+        with opened(server.url, "sb_secret_any") as store, pytest.raises(StoreError, match="is paused; restore it"):
+            store.claim_for("real")
+
+    assert len(server.requests) == 1

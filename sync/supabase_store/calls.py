@@ -17,6 +17,7 @@ RETRY_BUDGET = timedelta(seconds=60)
 
 MISSING = ("42P01", "42883", "PGRST202", "PGRST205")  # table or function unknown, in older and newer PostgREST
 BUSY = ("57014", "55P03", "40001", "40P01", "53300", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+PAUSED = 540  # a status of Supabase's own
 DOWN = (502, 503, 504, 520, 521, 522, 523, 524, 544)  # HTTP statuses; the body may be anything
 
 
@@ -80,6 +81,8 @@ def answer_once(request: Callable[[], Any]) -> Any:
 
 def refuse_if_down(response: httpx.Response) -> None:
     """Raise what supabase-py's errors do not tell: that Supabase's front door answers, and not the database."""
+    if response.status_code == PAUSED:
+        raise StoreError("The Supabase project is paused; restore it in the dashboard, the next run goes on.")
     if response.status_code in DOWN:
         raise BusyError("Supabase is overloaded or restarting; nothing is lost, the next run goes on.")
 
@@ -95,8 +98,6 @@ def explain(exc: APIError) -> StoreError | RegistryError:
         return NotMigratedError(
             "The Supabase project lacks a migration; `python -m sync verify` says which and how to apply it."
         )
-    if code in ("540", "PGRST540") or "paused" in words:
-        return StoreError("The Supabase project is paused; restore it in the dashboard, the next run goes on.")
     if code == "57014":
         return BusyError("Supabase ended a statement that took too long; nothing was changed, the next run goes on.")
     if code in BUSY or code == "500":
