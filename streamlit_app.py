@@ -8,15 +8,33 @@ import streamlit as st
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
 
-from sync import api, logs  # noqa: E402  needs the path above
+from dashboard import access  # noqa: E402  needs the path above
+from sync import api, logs  # noqa: E402
 from sync.bootstrap import shared  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
+from sync.web_security import WebSecurity, content_security_policy, refuse_open_reach  # noqa: E402
+
+STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
 
 logs.configure()
-st.secrets.load_if_toml_exists()  # its top-level entries become environment variables, which the settings read
 try:
+    login = access.rules()  # reads st.secrets, whose top-level entries become variables that the settings read
     services = shared()
+    settings = services.settings
+    if not (login or settings.allow_open_dashboard):
+        refuse_open_reach(st.get_option("server.address"), settings.allowed_hosts)
 except VoiceLedgerError as problem:
     sys.exit(f"Voice Ledger cannot start: {problem}")
 
-app = st.App(ROOT / "dashboard" / "main.py", routes=api.mount(services))
+security = WebSecurity(
+    content_security_policy(STREAMLITS_PAGE.read_text(encoding="utf-8")),
+    [*settings.allowed_hosts, *([login.host] if login else [])],
+    is_open=bool(login) or settings.allow_open_dashboard,
+    is_https=bool(login and login.is_https),
+)
+app = st.App(
+    ROOT / "dashboard" / "main.py",
+    routes=api.mount(services),
+    middleware=security.middleware(),
+    exception_handlers={Exception: security.failure},
+)

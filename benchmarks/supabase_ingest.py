@@ -15,7 +15,8 @@ import typer
 
 from supabase import Client, create_client
 from sync.batches import in_batches
-from sync.models import Agent, CallLeg, Conversation, Phone
+from sync.models import CallLeg, Conversation
+from sync.registry import RegisterAgent, RegisterNumber
 from sync.supabase_store import SupabaseStore
 from sync.supabase_store.rows import to_batch
 from tests.local_supabase.stack import LocalSupabase
@@ -84,9 +85,12 @@ def main(
         make_bare_tables(stack.dsn())
         client = create_client(stack.url, stack.secret_key)
         store = SupabaseStore(stack.url, stack.secret_key)
-        workspace = store.find_or_add_workspace("Bench")
-        store.save_phone(Phone(phone_number=OUR_NUMBER, workspace_id=workspace))
-        store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=workspace))
+        store.change_registry(
+            [
+                RegisterNumber(workspace="Bench", phone_number=OUR_NUMBER),
+                RegisterAgent(workspace="Bench", agent_id=OUR_AGENT),
+            ]
+        )
 
         report("calls", measured(legs, store.save_calls), measured(legs, bare_upsert(client, "bare_calls", "sid")))
         report(

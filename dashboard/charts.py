@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard.buckets import Buckets, Progress
 from dashboard.formats import UNKNOWN, Amount
-from dashboard.metrics import CombinedTotals
 from dashboard.parts import Part
 from dashboard.units import COUNT, money
+from sync.metrics import CombinedTotals
 
 HEIGHT = 320
 MOST_TICKS = 8
@@ -45,7 +45,7 @@ def cost_bars(title: str, parts: Sequence[Part], over_time: Sequence[CombinedTot
         unit=currency,
         text=money(currency).text,
         layers=[
-            Layer(name=part.name, colour=part.colour, amounts=[part.cost(totals) for totals in over_time])
+            Layer(name=part.name, colour=part.colour, amounts=[part.metric.value(totals) for totals in over_time])
             for part in parts
         ],
     )
@@ -58,19 +58,31 @@ def count_bars(title: str, colour: str, amounts: Sequence[int]) -> Bars:
 
 def show(bars: Bars, buckets: Buckets, progress: Sequence[Progress], *, key: str) -> None:
     """Draw the chart with its title, which names unit, step and time zone."""
-    title = ", ".join(filter(None, [f"{bars.title} per {buckets.step}", bars.unit, str(buckets.zone)]))
-    st.plotly_chart(
-        figure(bars, title, buckets, progress), key=key, config=CONFIG, alt=f"{title}: {_summary(bars, buckets)}"
-    )
+    heading = title(f"{bars.title} per {buckets.step}", bars.unit, str(buckets.zone))
+    draw(figure(bars, heading, buckets, progress), key=key, alt=f"{heading}: {_summary(bars, buckets)}")
 
 
-def figure(bars: Bars, title: str, buckets: Buckets, progress: Sequence[Progress]) -> go.Figure:
+def title(*parts: str) -> str:
+    """Return what stands above a chart: what it shows, the unit, the time zone."""
+    return ", ".join(filter(None, parts))
+
+
+def draw(chart: go.Figure, *, key: str, alt: str) -> None:
+    st.plotly_chart(chart, key=key, config=CONFIG, alt=alt)
+
+
+def heading_style(text: str) -> dict[str, object]:
+    """Return how all charts set their title."""
+    return {"text": text, "font": {"size": 15}, "x": 0, "xanchor": "left"}
+
+
+def figure(bars: Bars, heading: str, buckets: Buckets, progress: Sequence[Progress]) -> go.Figure:
     """Return stacked bars; buckets that are still ahead of the data are gaps."""
     names = _hover_names(bars, buckets, progress)
     hint = [_hint_at_hatching()] if Progress.IN_PROGRESS in progress else []
     chart = go.Figure([*(_bars(layer, bars, names, progress) for layer in bars.layers), *hint])
     chart.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0, "xanchor": "left"},
+        title=heading_style(heading),
         barmode="relative",  # stacked, and an amount below zero would hang below the axis
         bargap=0.25,
         height=HEIGHT,

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import data, filters, formats
+from dashboard import access, data, filters, formats
 from dashboard.periods import Period
 from sync.models import Source
 from sync.settings import NOT_CONFIGURED
 
-CALENDAR, CLOUD = ":material/date_range:", ":material/cloud_download:"
+CALENDAR, CLOUD, FILTER = ":material/date_range:", ":material/cloud_download:", ":material/filter_alt_off:"
 
 TITLE = "**No data available.** "
 
@@ -20,10 +20,13 @@ def warn_of_unconfigured(sources: Sequence[Source]) -> None:
         st.warning(formats.literal(NOT_CONFIGURED[source]), icon=":material/key_off:")
 
 
-def explain(sources: Sequence[Source], period: Period) -> None:
-    """Say why there is nothing to show, and offer the way out."""
+def explain(sources: Sequence[Source], period: Period, workspaces: Sequence[str] = ()) -> None:
+    """Say why there is nothing to show of these workspaces (none are all), and offer the way out."""
     active = [hour for hour in map(data.last_active_hour, sources) if hour]
-    if active:
+    if workspaces and _is_active(sources, period):
+        st.info(f"{TITLE}Nothing of {formats.literal(_list(workspaces))} in this period, but of others.", icon=FILTER)
+        st.button("Show all workspaces", on_click=filters.show_all_workspaces, icon=FILTER)
+    elif active:
         last = max(active).astimezone(period.zone)
         st.info(f"{TITLE}Nothing happened in this period. The last active day is {last:%-d %b %Y}.", icon=CALENDAR)
         st.button("Show all time", on_click=filters.widen, icon=":material/zoom_out_map:")
@@ -35,7 +38,28 @@ def explain(sources: Sequence[Source], period: Period) -> None:
         st.info(f"{TITLE}The syncs went well, but the provider has no records yet.", icon=":material/hourglass_empty:")
 
 
+def ask_for_workspace(asked: str | None) -> None:
+    """Say that a link named no workspace, or one that does not exist."""
+    if asked:
+        st.info(f"There is no workspace {formats.literal(asked)}; it may have another name now.", icon=FILTER)
+    else:
+        st.info("Choose a workspace above.", icon=":material/workspaces:")
+
+
+def _is_active(sources: Sequence[Source], period: Period) -> bool:
+    return ("twilio" in sources and data.twilio(period).total.total_legs > 0) or (
+        "elevenlabs" in sources and data.elevenlabs(period).total.total_conversations > 0
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _offer_first_sync() -> None:
+    if not access.current_user().is_admin:
+        st.info(f"{TITLE}Nothing was ever synced; an administrator starts the first sync.", icon=CLOUD)
+        return
     if data.sync_status().is_busy:
         st.info(f"{TITLE}The first sync is running; the numbers appear here when it is done.", icon=":material/sync:")
         return

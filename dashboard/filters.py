@@ -1,7 +1,8 @@
-"""The filters, in one row and in the URL: a link to a page opens it with the same period and time zone."""
+"""The filters, in one row and in the URL: a link to a page opens it with the same period, workspaces and time zone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -10,42 +11,116 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from dashboard import data
-from dashboard.periods import ALL, CUSTOM, PRESETS, Days, Period
+from dashboard.periods import ALL, CUSTOM, PRESETS, Days, Period, before
+from sync.models import SOURCES, Source
 
-PERIOD, ZONE, DATES = "period", "zone", "dates"  # names in the URL, shared by all pages
+# Names in the URL, shared by all pages.
+PERIOD, ZONE, DATES, WORKSPACES, COMPARE = "period", "zone", "dates", "workspaces", "compare"
+WORKSPACE = "workspace"  # of the page about one; it is no filter that other pages take over
 USUAL = "30 days"
 UTC_NAME = "UTC"
 EARLIEST = date(2010, 1, 1)
 
-
-def choose() -> Period:
-    """Draw the filters and return the period they stand for."""
-    _carry_over()
-    return _draw()
+# Pixels. All filters stand in one row beside the sidebar of a window of 1440; on a phone two stand in each row.
+PERIOD_WIDTH, ZONE_WIDTH, DATES_WIDTH, WORKSPACES_WIDTH = 150, 190, 220, 225
 
 
-def _carry_over() -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a page is asked for. `compared_with` ends as far into its days as the data reaches into the period's."""
+
+    period: Period
+    workspaces: frozenset[int] | None = None  # None is all of them
+    workspace_names: tuple[str, ...] = ()
+    compared_with: Period | None = None
+
+
+def choose(
+    *,
+    sources: Sequence[Source] = SOURCES,
+    workspaces: bool = True,
+    compare: bool = True,
+    one_workspace: bool = False,
+) -> View:
+    """Draw the filters and return what they ask for; a page switches off those that mean nothing to it.
+
+    A comparison reaches as far as the data of all these `sources`. With `one_workspace` exactly one is asked for, or
+    none while the link names one that does not exist.
+    """
+    several = workspaces and not one_workspace
+    _carry_over({PERIOD, ZONE, DATES, *([WORKSPACES] if several else []), *([COMPARE] if compare else [])})
+    ids = {workspace.name: workspace.id for workspace in data.workspaces()} if workspaces or one_workspace else {}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = _choose_one(list(ids)) if one_workspace else []
+        preset, period = _choose_period()
+        names = _choose_workspaces(list(ids)) if several else chosen
+        is_compared = compare and _choose_comparison(preset)
+    through = data.data_through(sources) or data.now()
+    return View(
+        period=period,
+        workspaces=frozenset(ids[name] for name in names) or None,
+        workspace_names=tuple(names),
+        compared_with=before(period, preset, through) if is_compared else None,
+    )
+
+
+def _carry_over(drawn: set[str]) -> None:
     """Take the filters along to the next page. Streamlit does so with those that were clicked, not with linked ones."""
     usual = {PERIOD: USUAL, ZONE: data.services().settings.timezone}
-    for key in (PERIOD, ZONE, DATES):
+    for key in (PERIOD, ZONE, DATES, WORKSPACES, COMPARE):
         value = st.session_state.get(key)
         if value and value != usual.get(key) and key not in st.query_params:
             st.session_state[key] = value
-            with suppress(StreamlitAPIException):  # on the same page Streamlit itself keeps the URL, and says so
-                st.query_params[key] = [str(day) for day in value] if key == DATES else value
+            if key in drawn:
+                with suppress(StreamlitAPIException):  # on the same page Streamlit itself keeps the URL, and says so
+                    st.query_params[key] = _in_url(value)
 
 
-def _draw() -> Period:
-    with st.container(horizontal=True):
-        preset = st.segmented_control(
-            "Period", [*PRESETS, ALL, CUSTOM], default=USUAL, required=True, key=PERIOD, bind="query-params"
-        )
-        zone = ZoneInfo(_choose_zone())
-        today = data.now().astimezone(zone).date()
-        if preset == ALL:
-            return Period(first=None, last=None, zone=zone)
-        first, last = _choose_dates(today) if preset == CUSTOM else PRESETS[preset](today)
-    return Period(first=first, last=last, zone=zone)
+def _in_url(value: object) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [str(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _choose_period() -> tuple[str, Period]:
+    presets = [*PRESETS, ALL, CUSTOM]
+    preset = st.selectbox("Period", presets, presets.index(USUAL), key=PERIOD, bind="query-params", width=PERIOD_WIDTH)
+    zone = ZoneInfo(_choose_zone())
+    today = data.now().astimezone(zone).date()
+    if preset == ALL:
+        return preset, Period(first=None, last=None, zone=zone)
+    first, last = _choose_dates(today) if preset == CUSTOM else PRESETS[preset](today)
+    return preset, Period(first=first, last=last, zone=zone)
+
+
+def _choose_one(names: list[str]) -> list[str]:
+    chosen = st.selectbox("Workspace", names, index=None, key=WORKSPACE, bind="query-params", width=WORKSPACES_WIDTH)
+    return [chosen] if chosen else []
+
+
+def _choose_workspaces(names: list[str]) -> list[str]:
+    chosen = st.session_state.get(WORKSPACES)
+    if chosen and not set(chosen) <= set(names):  # one was renamed or removed since it was chosen
+        st.session_state[WORKSPACES] = [name for name in chosen if name in names]
+    return st.multiselect(
+        "Workspaces",
+        names,
+        key=WORKSPACES,
+        bind="query-params",
+        placeholder="All workspaces",
+        width=WORKSPACES_WIDTH,
+    )
+
+
+def _choose_comparison(preset: str) -> bool:
+    is_chosen = st.toggle(
+        "Compare",
+        key=COMPARE,
+        bind="query-params",
+        disabled=preset == ALL,
+        help="Shows the change since the period before, as far as this one has come.",
+    )
+    return is_chosen and preset != ALL
 
 
 def widen() -> None:
@@ -53,10 +128,26 @@ def widen() -> None:
     st.session_state[PERIOD] = ALL
 
 
+def show_all_workspaces() -> None:
+    """Choose no workspace in particular, as a click on a button does."""
+    st.session_state[WORKSPACES] = []
+
+
+def choose_workspace(name: str) -> None:
+    """Choose one workspace for the pages that follow."""
+    st.session_state[WORKSPACES] = [name]
+
+
 def current_zone() -> ZoneInfo:
     """Return the chosen zone before the filters are drawn, as the sidebar needs it."""
     chosen = [st.session_state.get(ZONE), st.query_params.get(ZONE), data.services().settings.timezone]
     return ZoneInfo(_existing(chosen)[0])
+
+
+def choose_zone() -> ZoneInfo:
+    """Draw the choice of a time zone alone, for a page without a period."""
+    _carry_over({ZONE})
+    return ZoneInfo(_choose_zone())
 
 
 def _choose_zone() -> str:
@@ -66,7 +157,7 @@ def _choose_zone() -> str:
         _existing(offered),
         key=ZONE,
         bind="query-params",
-        width=200,
+        width=ZONE_WIDTH,
     )
 
 
@@ -90,7 +181,7 @@ def _choose_dates(today: date) -> Days:
         format="DD/MM/YYYY",
         key=DATES,
         bind="query-params",
-        width=240,
+        width=DATES_WIDTH,
     )
     days = sorted(day for day in chosen if not isinstance(day, datetime)) if isinstance(chosen, tuple) else [chosen]
     return (days[0], days[-1]) if days else PRESETS[USUAL](today)

@@ -1,5 +1,6 @@
 """How amounts read on a page: money, credits, durations, ages. What is not known is an en dash, never 0."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
@@ -81,9 +82,20 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def masked_number(number: str, *, digits: int = 4) -> str:
+    """Return e.g. `+34 … 4567`: the country and the last digits, by which those who know a number recognise it."""
+    country = COUNTRY.match(number)
+    if not country or len(number) <= len(country[0]) + digits:
+        return number
+    return f"{country[0]} … {number[-digits:]}"
+
+
 def literal(text: str) -> str:
     """Return `text` so that Streamlit's Markdown shows it as it is: no formulas, no links, no emphasis, no icons."""
     return "".join(f"\\{char}" if char in MARKDOWN else char for char in text)
 
 
 MARKDOWN = "\\`*_{}[]()<>#+!|~$:"
+
+# The countries' codes have one, two or three digits (ITU E.164).
+COUNTRY = re.compile(r"\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")

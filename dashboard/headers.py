@@ -1,37 +1,47 @@
 """What stands at the head of a page, and of a download: period, zone, how far the data reaches, what is missing."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import access, data, formats
 from dashboard.periods import Period
 from sync.models import Source
 
 
-def data_through(sources: Sequence[Source]) -> datetime | None:
-    """Return until when the data of all these sources is complete; None when one was never synced."""
-    through = [state.through for state in data.freshness_by_source() if state.source in sources]
-    known = [moment for moment in through if moment]
-    return min(known) if known and len(known) == len(through) else None
-
-
-def caption(period: Period, sources: Sequence[Source], missing: Sequence[str]) -> None:
+def caption(
+    period: Period, sources: Sequence[Source], missing: Sequence[str], *, compared_with: Period | None = None
+) -> None:
     """Draw one line that says what the numbers below are about, and what is missing in them."""
-    st.caption(formats.literal(" · ".join([period.dates, _zone(period), _through(period, sources), *missing])))
+    compared = [f"compared with {compared_with.dates}"] if compared_with else []
+    said = [period.dates, *compared, _zone(period), _through(period, sources), *missing, *_unreadable(sources)]
+    st.caption(formats.literal(" · ".join(said)))
 
 
-def notes(title: str, period: Period, sources: Sequence[Source]) -> list[tuple[str, str]]:
-    """Return the first lines of a download."""
-    through = data_through(sources)
+def notes(
+    title: str,
+    period: Period,
+    sources: Sequence[Source],
+    *,
+    workspaces: Sequence[str] = (),
+    compared_with: Period | None = None,
+) -> list[tuple[str, str]]:
+    """Return the first lines of a download; no `workspaces` are all of them."""
+    through = data.data_through(sources)
     return [
         ("Voice Ledger", title),
         ("Period", period.dates),
+        ("Compared with", compared_with.dates if compared_with else "nothing"),
+        ("Workspaces", "; ".join(workspaces) or _all_workspaces()),
         ("Time zone", str(period.zone)),
         ("Data through", f"{through.astimezone(period.zone):%Y-%m-%d %H:%M %Z}" if through else "never synced"),
         ("Units", "Named in each heading; amounts are exact, where the page rounds them."),
     ]
+
+
+def _all_workspaces() -> str:
+    is_client = access.current_user().is_client
+    return "; ".join(workspace.name for workspace in data.workspaces()) if is_client else "all"
 
 
 def unpriced(number: int, noun: str) -> list[str]:
@@ -44,5 +54,12 @@ def _zone(period: Period) -> str:
 
 
 def _through(period: Period, sources: Sequence[Source]) -> str:
-    through = data_through(sources)
+    through = data.data_through(sources)
     return f"data through {formats.clock(through, period.zone, now=data.now())}" if through else "not synced yet"
+
+
+def _unreadable(sources: Sequence[Source]) -> list[str]:
+    """Return e.g. `2 records could not be read`: those that the latest runs met, and the next ones try again."""
+    runs = [state.latest for state in data.freshness_by_source() if state.source in sources]
+    number = sum(run.failed for run in runs if run)
+    return [f"{formats.counted(number, 'record')} could not be read"] if number else []

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 import structlog
+from streamlit.navigation.page import StreamlitPage
 
-from dashboard import data, filters, formats, sync_panel
+from dashboard import access, data, filters, formats, login, sync_panel
+from dashboard.access import User
 from sync.errors import VoiceLedgerError
 
 ROOT = Path(__file__).parent.parent
@@ -18,18 +20,15 @@ log = structlog.get_logger()
 def main() -> None:
     # Before the navigation: a browser would fetch the first page's Material icon for its tab from another host.
     st.set_page_config(page_icon=ICON, layout="wide")
-    page = st.navigation(
-        [
-            st.Page(PAGES / "workspaces.py", title="Workspaces", icon=":material/workspaces:", default=True),
-            st.Page(PAGES / "twilio.py", title="Twilio", icon=":material/call:", url_path="twilio"),
-            st.Page(PAGES / "elevenlabs.py", title="ElevenLabs", icon=":material/graphic_eq:", url_path="elevenlabs"),
-        ]
-    )
+    if not login.passes():
+        return
+    page = st.navigation(_pages(access.current_user()))
     st.set_page_config(page_title=f"{page.title} · Voice Ledger")
     st.logo(ICON, size="large")
     try:
         settings = data.services().settings
         with st.sidebar:
+            login.show_user()
             sync_panel.show(filters.current_zone())
         if settings.is_demo:
             _tell_of_demo()
@@ -41,10 +40,27 @@ def main() -> None:
         st.error("An error in the program; its log has the details.", icon=":material/error:")
 
 
+def _pages(user: User) -> list[StreamlitPage]:
+    """Return the pages of the navigation; one that is not for this user's role is a sentence in its place."""
+    return [
+        st.Page(PAGES / "workspaces.py", title="Workspaces", icon=":material/workspaces:", default=True),
+        st.Page(PAGES / "twilio.py", title="Twilio", icon=":material/call:", url_path="twilio"),
+        st.Page(PAGES / "elevenlabs.py", title="ElevenLabs", icon=":material/graphic_eq:", url_path="elevenlabs"),
+        st.Page(PAGES / "calls.py", title="Calls", icon=":material/receipt_long:", url_path="calls"),
+        st.Page(PAGES / "sync.py", title="Sync", icon=":material/sync:", url_path="sync")
+        if not user.is_client
+        else st.Page(access.refuse_clients, title="Sync", url_path="sync", visibility="hidden"),
+        st.Page(PAGES / "settings.py", title="Settings", icon=":material/settings:", url_path="settings")
+        if user.is_admin
+        else st.Page(access.require_admin, title="Settings", url_path="settings", visibility="hidden"),
+        st.Page(PAGES / "workspace.py", title="Workspace", icon=":material/workspaces:", visibility="hidden"),
+    ]
+
+
 def _tell_of_demo() -> None:
-    st.caption(
-        ":orange-badge[:material/science: Demo data] Simulated providers, made-up numbers."
-        " Set the keys of Twilio and ElevenLabs in .env to see your own."
+    st.markdown(
+        ":orange-badge[:material/science: Demo data] :small[Simulated providers, made-up numbers."
+        " Set the keys of Twilio and ElevenLabs in .env to see your own.]"
     )
 
 

@@ -1,7 +1,7 @@
-"""The period that a page is about: whole days of a time zone, and the instants where they begin and end."""
+"""The period that a page is about: whole days of a time zone, the instants where they end, and what came before."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ class Period:
     first: date | None
     last: date | None
     zone: ZoneInfo
+    stops_at: datetime | None = None  # within the last day, where only a part of it counts
 
     @property
     def since(self) -> datetime | None:
@@ -30,11 +31,15 @@ class Period:
     @property
     def until(self) -> datetime | None:
         """The first instant after the period, in UTC; None is whatever came last."""
+        if self.stops_at:
+            return self.stops_at.astimezone(UTC)
         return midnight(self.last + DAY, self.zone) if self.last else None
 
     @property
     def dates(self) -> str:
-        """Return first and last day in words, with an en dash between them."""
+        """Return first and last day in words, with an en dash between them, and when the last one stops."""
+        if self.stops_at:
+            return f"{replace(self, stops_at=None).dates} until {self.stops_at.astimezone(self.zone):%H:%M}"
         if self.first is None or self.last is None:
             return "All time"
         if self.first == self.last:
@@ -53,6 +58,26 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
+def before(period: Period, preset: str, through: datetime) -> Period | None:
+    """Return the period before this one, as far as `through` reaches into this one; None if there is none.
+
+    Months are compared with months, everything else with as many days. A month that is shorter ends where it ends.
+    """
+    if period.first is None or period.last is None or period.since is None or through <= period.since:
+        return None
+    if preset in OF_A_MONTH:
+        first, last = _last_month(period.first)
+    else:
+        last = period.first - DAY
+        first = last - (period.last - period.first)
+    reached = through.astimezone(period.zone)
+    last_reached = first + (reached.date() - period.first)
+    if reached.date() > period.last or last_reached > last:
+        return Period(first=first, last=last, zone=period.zone)
+    stops_at = datetime.combine(last_reached, reached.time(), period.zone)
+    return Period(first=first, last=last_reached, zone=period.zone, stops_at=stops_at)
+
+
 def _last_days(number: int) -> Callable[[date], Days]:
     return lambda today: (today - (number - 1) * DAY, today)
 
@@ -62,11 +87,13 @@ def _last_month(today: date) -> Days:
     return last.replace(day=1), last
 
 
+MONTH_TO_DATE, LAST_MONTH = OF_A_MONTH = ("Month to date", "Last month")
+
 PRESETS: Mapping[str, Callable[[date], Days]] = {
     "Today": _last_days(1),
     "Yesterday": lambda today: (today - DAY, today - DAY),
     "7 days": _last_days(7),
     "30 days": _last_days(30),
-    "Month to date": lambda today: (today.replace(day=1), today),
-    "Last month": _last_month,
+    MONTH_TO_DATE: lambda today: (today.replace(day=1), today),
+    LAST_MONTH: _last_month,
 }

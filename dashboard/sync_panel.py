@@ -5,11 +5,12 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import access, data, formats
 from dashboard.data import SyncStatus
+from dashboard.runs import words
 from sync.errors import StoreError
 from sync.freshness import Freshness
-from sync.models import PROVIDER_NAMES, RunState, SyncRun
+from sync.models import PROVIDER_NAMES, RunState
 
 BUSY_SECONDS, IDLE_SECONDS = 1, 5  # between two looks at the store
 SEEN = "seen sync state"
@@ -31,33 +32,39 @@ def show(zone: ZoneInfo) -> None:
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
-    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_busy else IDLE_SECONDS)(zone)
+    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_moving else IDLE_SECONDS)(zone)
 
 
 def _panel(zone: ZoneInfo) -> None:
     try:
         status = data.sync_status()
-        if _state(status) != st.session_state.get(SEEN):
-            st.rerun()  # a run began or ended: the page may have new numbers, and the timer another pace
+        rerun_on_change(status)
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
     for source in status.freshness:
         _show_freshness(source, zone, data.now())
-    st.button(
-        "Syncing…" if status.is_busy else "Sync now",
-        on_click=data.start_syncs,
-        disabled=status.is_busy or not status.freshness,
-        icon="spinner" if status.is_busy else ":material/sync:",
-        width="stretch",
-        key="sync now",
-    )
+    if access.current_user().is_admin:
+        st.button(
+            "Syncing…" if status.is_busy else "Sync now",
+            on_click=data.start_syncs,
+            disabled=status.is_busy or not status.freshness,
+            icon="spinner" if status.is_busy else ":material/sync:",
+            width="stretch",
+            key="sync now",
+        )
     _show_progress(status)
     _show_failures(status)
 
 
-def _state(status: SyncStatus) -> tuple[str, bool]:
-    return data.version(), status.is_busy
+def rerun_on_change(status: SyncStatus) -> None:
+    """Draw the whole page anew if a run began or ended: it may have new numbers, and timers another pace."""
+    if _state(status) != st.session_state.get(SEEN):
+        st.rerun()
+
+
+def _state(status: SyncStatus) -> tuple[str, bool, frozenset[int]]:
+    return data.version(), status.is_starting, frozenset(run.id for run in status.running)
 
 
 def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:
@@ -73,22 +80,18 @@ def _show_progress(status: SyncStatus) -> None:
     if status.is_starting:
         st.caption("Starting…")
     for run in status.running:
-        if run.total:
-            st.progress(min(run.done / run.total, 1.0), text=_progress(run))
+        share = words.share_done(run)
+        if share is None:
+            st.caption(f":material/sync: {words.progress(run)}")
         else:
-            st.caption(f":material/sync: {_progress(run)}")
-
-
-def _progress(run: SyncRun) -> str:
-    of_total = f" of {run.total:,}" if run.total else ""
-    return f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_total} records"
+            st.progress(share, text=words.progress(run))
 
 
 def _show_failures(status: SyncStatus) -> None:
     sentences = [sentence for state in status.freshness if (sentence := _failure(state, status))]
     for sentence in sentences:
         st.error(formats.literal(sentence), icon=":material/error:")
-    if sentences:
+    if sentences and access.current_user().is_admin:
         st.button(
             "Try again",
             on_click=data.start_syncs,
@@ -102,7 +105,7 @@ def _show_failures(status: SyncStatus) -> None:
 def _failure(state: Freshness, status: SyncStatus) -> str | None:
     """Return why the latest run of a source did not end well, if it did not."""
     latest, name = state.latest, PROVIDER_NAMES[state.source]
-    if latest and latest.state in (RunState.FAILED, RunState.INTERRUPTED):
+    if latest and latest.state in words.BROKEN:
         return f"{name} sync {latest.state}: {latest.message}"
     if state.source in status.problems:
         return f"{name} sync failed: {status.problems[state.source]}"

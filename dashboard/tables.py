@@ -1,27 +1,28 @@
-"""A table of metrics, one row per workspace or model: shown and downloaded from the same cells."""
+"""A table of metrics, one row per workspace, model or the like: shown and downloaded from the same rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from dashboard import data, kpis
+from dashboard import changes, data, kpis, units
 from dashboard.buckets import Progress, begun
 from dashboard.csv_export import Cell, to_csv
 from dashboard.formats import UNKNOWN, Amount
-from dashboard.metrics import Metric
 from dashboard.usages import AnyTotals, Usage
+from sync.metrics import Metric
 from sync.models import UNASSIGNED, Workspace
 
 TOTAL = "Total"
-TREND = "Trend"
-NAME_WIDTH, BAR_WIDTH, TREND_WIDTH = 212, 135, 85  # pixels
+TREND, BEFORE, CHANGE = "Trend", "Before", "Change"
+NAME_WIDTH, BAR_WIDTH, TREND_WIDTH, CHANGE_WIDTH = 212, 135, 85, 80  # pixels
 
-QUIET = "color: #868e9b"  # Unassigned; legible on white and on black
+QUIET = "color: #737a87"  # Unassigned; as legible on white as on the dark theme's background
 RAISED = "background-color: rgba(128, 128, 128, 0.14)"  # the total
 
 T = TypeVar("T")
@@ -30,17 +31,18 @@ Notes = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row(Generic[T]):
-    """A name, what it adds up to, and the same over time where a small line shows it."""
+    """A name, what it adds up to, the same over time for a small line, and in the period before."""
 
     name: str
     totals: T
     over_time: Sequence[T] = ()
+    before: T | None = None
     is_quiet: bool = False  # stands for what belongs to nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table(Generic[T]):
-    """Rows in the order of the screen; the last one is the sum of the others."""
+    """Rows in the order of the screen; the last one is the sum of the others. The first metric is what matters."""
 
     heading: str
     metrics: Sequence[Metric[T]]
@@ -50,54 +52,95 @@ class Table(Generic[T]):
     def has_trends(self) -> bool:
         return any(row.over_time for row in self.rows)
 
+    @property
+    def is_compared(self) -> bool:
+        return any(row.before is not None for row in self.rows)
+
+    def headings(self) -> list[str]:
+        """Return the headings of a download: the names of the API, with their units."""
+        first, *others = [f"{metric.key} ({metric.unit})" for metric in self.metrics]
+        key, unit = self.metrics[0].key, self.metrics[0].unit
+        compared = [f"{key} before ({unit})", f"{key} change (%)"] if self.is_compared else []
+        return [self.heading, first, *compared, *others]
+
     def cells(self) -> list[list[Cell]]:
         """Return the exact amounts, None for what is not known."""
-        return [[row.name, *(_cell(metric, row.totals) for metric in self.metrics)] for row in self.rows]
+        return [self._cells(row) for row in self.rows]
+
+    def _cells(self, row: Row[T]) -> list[Cell]:
+        first, *others = [metric.value(row.totals) for metric in self.metrics]
+        before = self.before(row)
+        compared: list[Cell] = [before, changes.change(first, before)] if self.is_compared else []
+        return [row.name, first, *compared, *others]
+
+    def before(self, row: Row[T]) -> Amount | None:
+        return self.metrics[0].value(row.before) if row.before is not None else None
 
     def csv(self, notes: Notes) -> bytes:
-        headings = [self.heading, *(f"{metric.label} ({metric.unit.name})" for metric in self.metrics)]
-        return to_csv(notes, headings, self.cells())
+        return to_csv(notes, self.headings(), self.cells())
 
+    def frame(self) -> pd.DataFrame:
+        """Return what is drawn: amounts as floats, in the units of the screen."""
+        first, *others = self.metrics
+        columns: dict[str, list[object]] = {self.heading: [row.name for row in self.rows]}
+        columns[first.label] = self._drawn(first)
+        if self.is_compared:
+            columns[BEFORE] = [units.of(first).cell(self.before(row)) for row in self.rows]
+            columns[CHANGE] = [changes.text(first.value(row.totals), self.before(row)) for row in self.rows]
+        if self.has_trends:
+            columns[TREND] = [kpis.line(first, row.over_time) for row in self.rows]
+        return pd.DataFrame(columns | {metric.label: self._drawn(metric) for metric in others})
 
-def _cell(metric: Metric[T], totals: T) -> Cell:
-    amount = metric.value(totals)
-    return None if amount is None else metric.unit.cell(amount)
+    def _drawn(self, metric: Metric[T]) -> list[object]:
+        return [units.of(metric).cell(metric.value(row.totals)) for row in self.rows]
 
 
 def by_workspace(
-    usage: Usage[AnyTotals], metrics: Sequence[Metric[AnyTotals]], progress: Sequence[Progress]
+    usage: Usage[AnyTotals],
+    metrics: Sequence[Metric[AnyTotals]],
+    progress: Sequence[Progress],
+    *,
+    workspaces: frozenset[int] | None = None,
+    before: Usage[AnyTotals] | None = None,
 ) -> Table[AnyTotals]:
-    """Return all workspaces, used or not: ranked by the first metric, then Unassigned, then the total."""
+    """Return these workspaces, used or not: ranked by the first metric, then Unassigned, then the total."""
 
     def rank(workspace: Workspace) -> tuple[bool, Amount]:
         return workspace.id == UNASSIGNED, -(metrics[0].value(usage.of(workspace.id)) or 0)
 
+    shown = [each for each in data.workspaces() if workspaces is None or each.id in workspaces]
     rows: list[Row[AnyTotals]] = [
         Row(
             name=workspace.name,
             totals=usage.of(workspace.id),
             over_time=begun(usage.over_time(workspace.id), progress),
+            before=before.of(workspace.id) if before else None,
             is_quiet=workspace.id == UNASSIGNED,
         )
-        for workspace in sorted(data.workspaces(), key=rank)
+        for workspace in sorted(shown, key=rank)
     ]
-    rows.append(Row(name=TOTAL, totals=usage.total, over_time=begun(usage.totals_over_time, progress)))
+    over_time = begun(usage.totals_over_time, progress)
+    rows.append(Row(name=TOTAL, totals=usage.total, over_time=over_time, before=before.total if before else None))
     return Table(heading="Workspace", metrics=metrics, rows=rows)
 
 
-def show(table: Table[T], notes: Notes, *, name: str, file_name: str) -> None:
-    """Draw the table, which is about `name`, and the button that downloads it."""
-    frame = pd.DataFrame(_drawn(table.cells()), columns=[table.heading, *(metric.label for metric in table.metrics)])
-    if table.has_trends:
-        frame[TREND] = [kpis.line(table.metrics[0], row.over_time) for row in table.rows]
-    st.dataframe(
-        _styled(frame, table.rows),
+def show(
+    table: Table[T], notes: Notes, *, name: str, file_name: str, on_open: Callable[[str], object] | None = None
+) -> None:
+    """Draw the table, which is about `name`, and the button that downloads it.
+
+    `on_open` is called with the name of a row that was chosen, but for the total.
+    """
+    drawn = st.dataframe(
+        _styled(table.frame(), table.rows),
         column_config=_columns(table),
         hide_index=True,
         height="content",
         placeholder=UNKNOWN,
         alt=name,
         key=f"table {name}",
+        on_select="rerun" if on_open else "ignore",
+        selection_mode="single-row",
     )
     st.download_button(
         "Download CSV",
@@ -109,11 +152,9 @@ def show(table: Table[T], notes: Notes, *, name: str, file_name: str) -> None:
         key=f"download {name}",
         help="This table with exact amounts; the filters, time zone and units stand in its first lines.",
     )
-
-
-def _drawn(cells: list[list[Cell]]) -> list[list[str | float | None]]:
-    """Return the cells as the browser takes them: the only place where an amount becomes a float."""
-    return [[cell if cell is None or isinstance(cell, str) else float(cell) for cell in row] for row in cells]
+    chosen = [] if isinstance(drawn, DeltaGenerator) else drawn.selection.rows
+    if on_open and chosen and chosen[0] < len(table.rows) - 1:
+        on_open(table.rows[chosen[0]].name)
 
 
 def _styled(frame: pd.DataFrame, rows: Sequence[Row[T]]) -> Styler:
@@ -125,21 +166,27 @@ def _styled(frame: pd.DataFrame, rows: Sequence[Row[T]]) -> Styler:
 
 
 def _columns(table: Table[T]) -> dict[str, ColumnConfig]:
+    first = table.metrics[0]
     columns = {metric.label: _column(metric) for metric in table.metrics}
     if table.has_trends:
-        first = table.metrics[0]
-        columns[first.label] = _bar_column(first, float(first.value(table.rows[-1].totals) or 1))
+        columns[first.label] = _bar_column(first, units.of(first).cell(first.value(table.rows[-1].totals)) or 1.0)
         columns[TREND] = st.column_config.LineChartColumn(width=TREND_WIDTH, help=f"{first.label} over the period.")
+    if table.is_compared:
+        help_ = f"{first.label} in the same part of the period before."
+        columns[BEFORE] = st.column_config.NumberColumn(format=units.of(first).column, help=help_)
+        help_ = f"Change of {first.label.lower()} since then; new where there was nothing."
+        columns[CHANGE] = st.column_config.TextColumn(width=CHANGE_WIDTH, alignment="right", help=help_)
     return columns | {table.heading: st.column_config.TextColumn(pinned=True, width=NAME_WIDTH)}
 
 
 def _column(metric: Metric[T]) -> ColumnConfig:
-    label = f"{metric.label}, {metric.unit.heading}" if metric.unit.heading else metric.label
-    return st.column_config.NumberColumn(label, format=metric.unit.column, help=metric.help)
+    unit = units.of(metric)
+    label = f"{metric.label}, {unit.heading}" if unit.heading else metric.label
+    return st.column_config.NumberColumn(label, format=unit.column, help=metric.help)
 
 
 def _bar_column(metric: Metric[T], whole: float) -> ColumnConfig:
     """Return a column with a small bar beside each amount, which is its part of the whole."""
     return st.column_config.ProgressColumn(
-        format=metric.unit.column, min_value=0, max_value=whole, width=BAR_WIDTH, help=metric.help
+        format=units.of(metric).column, min_value=0, max_value=whole, width=BAR_WIDTH, help=metric.help
     )

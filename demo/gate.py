@@ -1,6 +1,7 @@
 """What every request passes before it is answered: the crowd, the weather, the key."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -24,11 +25,12 @@ class Answer(Protocol):
 
 
 class Gate:
-    """Guards one provider's routes. Counts the requests in flight."""
+    """Guards one provider's routes. Counts the requests in flight, and all of them by operation."""
 
     def __init__(self, provider: Provider, faults: Faults) -> None:
         self._provider, self._faults = provider, faults
         self._in_flight = 0
+        self.counts: Counter[str] = Counter()
 
     def guard(self, operation: str, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Wrap `answer` into an endpoint that may also refuse, wait or misbehave."""
@@ -50,7 +52,9 @@ class Gate:
     async def _respond(self, request: Request, operation: str, answer: Answer) -> Response:
         limit = self._faults.max_concurrency
         if limit and self._in_flight > limit:
+            self.counts["refused"] += 1
             raise self._provider.overloaded()
+        self.counts[operation] += 1
         if self._faults.latency:
             await asyncio.sleep(self._faults.latency)
         fault = self._faults.draw(operation, request.url.path)

@@ -40,7 +40,16 @@ def create_app(fleet: Fleet, *, faults: Faults | None = None, clock: Clock = utc
         return int(clock().timestamp())
 
     timeline, faults = Timeline(fleet), faults or Faults()
-    routes = [*_twilio(TwilioWire(timeline, now), faults), *_elevenlabs(ElevenLabsWire(timeline, now), faults)]
+    twilio, elevenlabs = Gate(Twilio(), faults), Gate(ElevenLabs(), faults)
+
+    async def counts(_: Request) -> Response:
+        return json_response({"twilio": twilio.counts, "elevenlabs": elevenlabs.counts})
+
+    routes = [
+        *_twilio(twilio, TwilioWire(timeline, now)),
+        *_elevenlabs(elevenlabs, ElevenLabsWire(timeline, now)),
+        Route("/demo/requests", counts),  # of no provider: how often each operation was asked for, for measurements
+    ]
     return Starlette(routes=routes, exception_handlers={404: _unknown_path})
 
 
@@ -63,9 +72,7 @@ def running(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> Iterator[
         listener.close()
 
 
-def _twilio(wire: TwilioWire, faults: Faults) -> list[Route]:
-    gate = Gate(Twilio(), faults)
-
+def _twilio(gate: Gate, wire: TwilioWire) -> list[Route]:
     def call(request: Request, *, stuck: bool) -> object:
         return wire.call(request.path_params["sid"])
 
@@ -82,9 +89,7 @@ def _twilio(wire: TwilioWire, faults: Faults) -> list[Route]:
     ]
 
 
-def _elevenlabs(wire: ElevenLabsWire, faults: Faults) -> list[Route]:
-    gate = Gate(ElevenLabs(), faults)
-
+def _elevenlabs(gate: Gate, wire: ElevenLabsWire) -> list[Route]:
     def conversation(request: Request, *, stuck: bool) -> object:
         return wire.conversation(request.path_params["conversation_id"])
 

@@ -1,43 +1,89 @@
 """What do the agents cost?"""
 
+from functools import partial
+
 import streamlit as st
 
-from dashboard import charts, data, empty, filters, headers, kpis, llm_models, metrics, parts, tables
+from dashboard import (
+    allowances,
+    breakdowns,
+    charts,
+    data,
+    empty,
+    filters,
+    headers,
+    kpis,
+    links,
+    llm_models,
+    parts,
+    sections,
+    staleness,
+    tables,
+)
 from dashboard.usages import only_elevenlabs
-from sync.models import Source
+from sync import elevenlabs_metrics
+from sync.models import UNASSIGNED, Source
 
 SOURCES: tuple[Source, ...] = ("elevenlabs",)
 
 st.title("ElevenLabs")
-period = filters.choose()
+view = filters.choose(sources=SOURCES)
+period, workspaces = view.period, view.workspaces
 buckets = data.buckets(period)
-usage = data.elevenlabs(period, buckets)
+with st.skeleton(height=600):
+    usage = data.elevenlabs(period, buckets, workspaces)
+    before = data.elevenlabs(view.compared_with, None, workspaces) if view.compared_with else None
 total, over_time = usage.total, usage.totals_over_time
-headers.caption(period, SOURCES, headers.unpriced(total.unpriced_conversations, "conversation"))
+missing = headers.unpriced(total.unpriced_conversations, "conversation")
+headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
 empty.warn_of_unconfigured(SOURCES)
+staleness.warn(SOURCES, period.zone)
 if not total.total_conversations:
-    empty.explain(SOURCES, period)
+    empty.explain(SOURCES, period, view.workspace_names)
     st.stop()
 
-progress = buckets.progress(headers.data_through(SOURCES))
-shown = metrics.elevenlabs()
-kpis.show(shown[:4], total, over_time, progress)
-kpis.show(shown[4:], total)
+progress = buckets.progress(data.data_through(SOURCES))
+shown = elevenlabs_metrics.elevenlabs()
+kpis.show(shown[:4], total, over_time, progress, before=before.total if before else None)
+kpis.show(shown[4:], total, before=before.total if before else None)
 
 costs = only_elevenlabs(usage).totals_over_time
 charts.show(charts.cost_bars("Cost", parts.elevenlabs_parts(costs), costs), buckets, progress, key="cost")
 
+notes = partial(
+    headers.notes,
+    period=period,
+    sources=SOURCES,
+    workspaces=view.workspace_names,
+    compared_with=view.compared_with,
+)
 tables.show(
-    tables.by_workspace(usage, shown, progress),
-    headers.notes("ElevenLabs by workspace", period, SOURCES),
+    tables.by_workspace(usage, shown, progress, workspaces=workspaces, before=before),
+    notes("ElevenLabs by workspace"),
     name="ElevenLabs usage and cost by workspace",
     file_name=f"voice-ledger-elevenlabs-{period.slug}.csv",
+    on_open=links.open_workspace,
 )
+if usage.of(UNASSIGNED) != usage.nothing:
+    links.offer_registration()
+
+st.subheader("Without the free allowances")
+allowances.show(total, before.total if before else None)
 
 st.subheader("Language models")
 tables.show(
-    llm_models.table(total.llm_usage),
-    headers.notes("Language models", period, SOURCES),
+    llm_models.table(data.llm_usage(period, workspaces)),
+    notes("Language models"),
     name="Tokens and price by language model",
     file_name=f"voice-ledger-models-{period.slug}.csv",
 )
+
+with sections.section("Agents", height=300):
+    groups = data.conversations_by_agent(period, workspaces)
+    st.subheader("Agents")
+    tables.show(
+        breakdowns.by_agent(groups, {workspace.id: workspace.name for workspace in data.workspaces()}),
+        notes("ElevenLabs by agent"),
+        name="ElevenLabs usage and cost by agent",
+        file_name=f"voice-ledger-agents-{period.slug}.csv",
+    )

@@ -2,40 +2,52 @@
 
 import streamlit as st
 
-from dashboard import charts, data, empty, filters, headers, kpis, metrics, parts, tables
-from dashboard.usages import combined
-from sync.models import SOURCES
+from dashboard import both_providers, data, empty, filters, headers, kpis, links, rankings, staleness, tables
+from sync.models import SOURCES, UNASSIGNED
 
 st.title("Workspaces")
-period = filters.choose()
+view = filters.choose()
+period = view.period
 buckets = data.buckets(period)
-usage = combined(data.twilio(period, buckets), data.elevenlabs(period, buckets))
-total, over_time, currency = usage.total, usage.totals_over_time, data.currency()
+with st.skeleton(height=600):
+    both = both_providers.read(view, buckets)
+if both is None:
+    st.stop()
+usage, total = both.usage, both.usage.total
 missing = [
     *headers.unpriced(total.twilio.unpriced_calls, "call leg"),
     *headers.unpriced(total.elevenlabs.unpriced_conversations, "conversation"),
 ]
-headers.caption(period, SOURCES, missing)
+headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
 empty.warn_of_unconfigured(SOURCES)
-if not total.twilio.total_legs and not total.elevenlabs.total_conversations:
-    empty.explain(SOURCES, period)
+staleness.warn(SOURCES, period.zone)
+if both.is_empty:
+    empty.explain(SOURCES, period, view.workspace_names)
     st.stop()
 
-progress = buckets.progress(headers.data_through(SOURCES))
-kpis.show(metrics.workspaces(currency), total, over_time, progress)
+progress = buckets.progress(data.data_through(SOURCES))
+before = both.before.total if both.before else None
+kpis.show(both.metrics, total, usage.totals_over_time, progress, before=before)
 
-of_elevenlabs = parts.elevenlabs_parts([*over_time, *usage.by_workspace.values()])
-stacked = [parts.TWILIO, *of_elevenlabs] if currency == "USD" else of_elevenlabs
-if currency != "USD":
-    charts.show(
-        charts.cost_bars("Twilio cost", [parts.TWILIO], over_time, currency), buckets, progress, key="twilio cost"
-    )
-charts.show(charts.cost_bars("Cost", stacked, over_time), buckets, progress, key="cost")
+over_time, by_workspace = st.columns([3, 2])
+with over_time:
+    both.draw_cost(buckets, progress)
+with by_workspace:
+    rankings.show(usage, both.metrics[0], data.workspaces(), key="by workspace")
 
-columns = metrics.of_workspace(currency, [part.as_metric() for part in stacked])
+st.caption("Choose a row to open its workspace.")
 tables.show(
-    tables.by_workspace(usage, columns, progress),
-    headers.notes("Usage and cost by workspace", period, SOURCES),
+    tables.by_workspace(usage, both.columns, progress, workspaces=view.workspaces, before=both.before),
+    headers.notes(
+        "Usage and cost by workspace",
+        period,
+        SOURCES,
+        workspaces=view.workspace_names,
+        compared_with=view.compared_with,
+    ),
     name="Usage and cost by workspace",
     file_name=f"voice-ledger-workspaces-{period.slug}.csv",
+    on_open=links.open_workspace,
 )
+if usage.of(UNASSIGNED) != usage.nothing:
+    links.offer_registration()

@@ -1,15 +1,18 @@
 """Runs, findings and totals as JSON: the same names in the API and in `--json`, money as exact numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import simplejson
 
+from sync.metrics import Metric, derived
 from sync.models import SyncRun
 from sync.times import iso
+
+T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
@@ -27,12 +30,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+def of_totals(totals: T, metrics: Iterable[Metric[T]]) -> dict[str, Any]:
+    """Return totals field by field, then what is computed from them, as the pages and downloads show it."""
+    return {**plain(totals), **plain(derived(metrics, totals))}
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
     return simplejson.dumps(plain(value), use_decimal=True, ensure_ascii=False, indent=indent)
 
 
 def of_run(run: SyncRun) -> dict[str, Any]:
-    """Return a run as people may see it: without the process that owned it."""
+    """Return a run as people may see it: without the process that owned it, with its speed and the time left."""
     answer: dict[str, Any] = plain(run)
     del answer["owner"]
+    for name in ("records_per_second", "share_walked"):
+        value = getattr(run, name)
+        answer[name] = None if value is None else round(value, 4)
+    answer["seconds_left"] = run.seconds_left
     return answer

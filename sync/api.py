@@ -1,22 +1,24 @@
 """The HTTP API under /api: sync now, history, statistics, health. JSON in every case, closed without a secret."""
 
-import hmac
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sync import answers
+from sync import answers, openapi
+from sync.api_gate import BearerAuth, BoundedBody, Json
+from sync.background import background_syncs
 from sync.bootstrap import Services
+from sync.elevenlabs_metrics import allowances, of_models
 from sync.errors import (
     AlreadyRunningError,
     NotConfiguredError,
@@ -25,42 +27,15 @@ from sync.errors import (
     VoiceLedgerError,
 )
 from sync.freshness import freshness
+from sync.metrics import USD, CombinedTotals, Metric, combined, derived, twilio
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
 
-OPEN_PATHS = ("/api/health",)
 MOST_RUNS = 1000
+USUAL_BACKFILL = timedelta(days=396)  # 13 months
 LARGEST_ID = 2**63 - 1  # that a database can hold
 
 log = structlog.get_logger()
-
-
-class Json(Response):
-    """Money as exact decimal numbers, times as ISO-8601."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return answers.to_json(content).encode()
-
-
-class BearerAuth:
-    """Lets through what carries the secret. Unknown paths are refused like known ones, so none is given away."""
-
-    def __init__(self, app: ASGIApp, secret: SecretStr | None) -> None:
-        self._app = app
-        self._expected = f"Bearer {secret.get_secret_value()}".encode() if secret else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._is_allowed(dict(scope["headers"])):
-            await self._app(scope, receive, send)
-            return
-        headers = {"WWW-Authenticate": "Bearer"}
-        await Json({"error": "Unauthorized"}, status_code=401, headers=headers)(scope, receive, send)
-
-    def _is_allowed(self, headers: Mapping[bytes, bytes]) -> bool:
-        given = headers.get(b"authorization", b"")
-        return self._expected is not None and hmac.compare_digest(given, self._expected)
 
 
 class Api:
@@ -69,6 +44,7 @@ class Api:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._store = services.store
+        self._background = background_syncs(services)
 
     def sync_twilio(self, request: Request) -> Json:
         return self._sync("twilio")
@@ -81,6 +57,19 @@ class Api:
         if run.state is RunState.SKIPPED:
             return Json({"status": "skipped", "reason": run.message, "run": answers.of_run(run)})
         return Json({"status": "ok", "run": answers.of_run(run)})
+
+    async def backfill_elevenlabs(self, request: Request) -> Json:
+        """Start the historical sync of `since` to `until`, in the query or a JSON body, and say its run's id."""
+        period = _period({**await _json_object(request), **request.query_params})
+        return await run_in_threadpool(self._start_backfill, *period)
+
+    def _start_backfill(self, since: datetime | None, until: datetime | None) -> Json:
+        now = self._services.clock()
+        since = since or now - USUAL_BACKFILL
+        if since >= (until or now):
+            raise HTTPException(400, "since must be before until, and not in the future.")
+        run = self._background.start_backfill("elevenlabs", since, until)
+        return Json({"status": "started", "run": answers.of_run(run)}, status_code=202)
 
     def list_runs(self, request: Request) -> Json:
         """Newest first; `source` and `limit` narrow the list."""
@@ -95,41 +84,56 @@ class Api:
         run = self._store.run(run_id) if run_id <= LARGEST_ID else None
         if run is None:
             raise HTTPException(404, "There is no run with this id.")
-        return Json(answers.of_run(run))
+        failures = self._store.failures(run.source) if run.failed else []
+        return Json(answers.of_run(run) | {"failures": answers.plain(failures)})
 
     def twilio_stats(self, request: Request) -> Json:
-        since, until = _period(request)
+        since, until = _period(request.query_params)
         usage = twilio_usage(self._store, since, until)
+        currency = self._store.price_unit()
+        shown = twilio(currency or USD)
         return Json(
             {
-                **_stats(self._store.workspaces(), usage, TwilioTotals(), since, until),
-                "price_unit": self._store.price_unit(),
+                **_stats(self._store.workspaces(), usage, TwilioTotals(), shown, since, until),
+                "price_unit": currency,
             }
         )
 
     def elevenlabs_stats(self, request: Request) -> Json:
-        since, until = _period(request)
+        since, until = _period(request.query_params)
         usage = elevenlabs_usage(self._store, since, until)
-        return Json(_stats(self._store.workspaces(), usage, ElevenLabsTotals(), since, until))
-
-    def workspaces(self, request: Request) -> Json:
-        """The latest snapshot of both sources per workspace; null where there is none yet."""
-        twilio = {snapshot.workspace_id: snapshot for snapshot in self._store.twilio_snapshots()}
-        elevenlabs = {snapshot.workspace_id: snapshot for snapshot in self._store.elevenlabs_snapshots()}
+        total = total_of(usage.values(), ElevenLabsTotals())
         return Json(
             {
-                "price_unit": self._store.price_unit(),
+                **_stats(self._store.workspaces(), usage, ElevenLabsTotals(), allowances(), since, until),
+                "llm_models": of_models(total.llm_usage),
+            }
+        )
+
+    def workspaces(self, request: Request) -> Json:
+        """The latest snapshot of both sources per workspace, null where there is none yet, and both together."""
+        calls = {snapshot.workspace_id: snapshot for snapshot in self._store.twilio_snapshots()}
+        talks = {snapshot.workspace_id: snapshot for snapshot in self._store.elevenlabs_snapshots()}
+        currency = self._store.price_unit()
+        shown = combined(currency or USD)
+        return Json(
+            {
+                "price_unit": currency,
                 "workspaces": [
                     {
                         "id": workspace.id,
                         "name": workspace.name,
-                        "twilio": _snapshot(twilio.get(workspace.id)),
-                        "elevenlabs": _snapshot(elevenlabs.get(workspace.id)),
+                        "twilio": _snapshot(calls.get(workspace.id)),
+                        "elevenlabs": _snapshot(talks.get(workspace.id)),
+                        **derived(shown, _together(calls.get(workspace.id), talks.get(workspace.id))),
                     }
                     for workspace in self._store.workspaces()
                 ],
             }
         )
+
+    def openapi_document(self, request: Request) -> Json:
+        return Json(openapi.document())
 
     def health(self, request: Request) -> Json:
         """Process up, store reachable, and how old the newest data of each source is, in seconds."""
@@ -152,6 +156,7 @@ def _stats(
     workspaces: list[Workspace],
     usage: Mapping[int, AnyTotals],
     nothing: AnyTotals,
+    metrics: Sequence[Metric[AnyTotals]],
     since: datetime | None,
     until: datetime | None,
 ) -> dict[str, Any]:
@@ -159,9 +164,13 @@ def _stats(
     return {
         "since": since,
         "until": until,
-        **answers.plain(total_of(usage.values(), nothing)),
+        **answers.of_totals(total_of(usage.values(), nothing), metrics),
         "workspaces": [
-            {"workspace_id": workspace.id, "workspace": workspace.name, **answers.plain(usage[workspace.id])}
+            {
+                "workspace_id": workspace.id,
+                "workspace": workspace.name,
+                **answers.of_totals(usage[workspace.id], metrics),
+            }
             for workspace in workspaces
             if workspace.id in usage
         ],
@@ -174,16 +183,33 @@ def _snapshot(snapshot: Snapshot[TwilioTotals] | Snapshot[ElevenLabsTotals] | No
     return {"snapshot_date": snapshot.snapshot_date, **answers.plain(snapshot.totals)}
 
 
-def _period(request: Request) -> tuple[datetime | None, datetime | None]:
+def _together(calls: Snapshot[TwilioTotals] | None, talks: Snapshot[ElevenLabsTotals] | None) -> CombinedTotals:
+    return CombinedTotals(
+        twilio=calls.totals if calls else TwilioTotals(), elevenlabs=talks.totals if talks else ElevenLabsTotals()
+    )
+
+
+async def _json_object(request: Request) -> dict[str, str]:
+    """Return the fields of a JSON object, which BoundedBody keeps small; an empty body has none."""
+    body = await request.body()
+    try:
+        fields = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as exc:
+        raise HTTPException(400, 'The body must be JSON, such as {"since": "2026-01-01"}.') from exc
+    if not isinstance(fields, dict) or not all(isinstance(value, str | None) for value in fields.values()):
+        raise HTTPException(400, 'The body must be a JSON object of texts, such as {"since": "2026-01-01"}.')
+    return fields
+
+
+def _period(params: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
     """Return `[since, until)` of the query; dates and times without a zone are UTC."""
-    since, until = (_moment(request, name) for name in ("since", "until"))
+    since, until = (_moment(params.get(name), name) for name in ("since", "until"))
     if since and until and since >= until:
         raise HTTPException(400, "since must be before until.")
     return since, until
 
 
-def _moment(request: Request, name: str) -> datetime | None:
-    text = request.query_params.get(name)
+def _moment(text: str | None, name: str) -> datetime | None:
     if not text:
         return None
     try:
@@ -222,16 +248,19 @@ def mount(services: Services) -> list[BaseRoute]:
     routes = [
         Route("/sync-hourly", api.sync_twilio, methods=["POST"]),
         Route("/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),
+        Route("/sync-elevenlabs", api.backfill_elevenlabs, methods=["POST"]),
         Route("/sync-runs", api.list_runs),
         Route("/sync-runs/{run_id:int}", api.show_run),
         Route("/twilio-stats", api.twilio_stats),
         Route("/elevenlabs-stats", api.elevenlabs_stats),
         Route("/workspaces", api.workspaces),
+        Route("/openapi.json", api.openapi_document),
         Route("/health", api.health),
     ]
     application = Starlette(
         routes=routes,
-        middleware=[Middleware(BearerAuth, secret=services.settings.cron_secret)],
+        middleware=[Middleware(BearerAuth, secret=services.settings.cron_secret), Middleware(BoundedBody)],
         exception_handlers={HTTPException: _refuse, VoiceLedgerError: _refuse, Exception: _refuse},
     )
+    application.router.redirect_slashes = False  # to an address made of what the caller says our host is
     return [Mount("/api", app=application), Route("/api", application)]

@@ -1,26 +1,30 @@
-"""Syncs started by a click: in a thread of their own, so that no page waits and a page change stops nothing."""
+"""Syncs that nobody waits for, started by a click or a request: in threads of their own, which no page change stops."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache, partial
+from queue import SimpleQueue
 
 import structlog
 
 from sync.bootstrap import Services
-from sync.errors import AlreadyRunningError, VoiceLedgerError
-from sync.models import PROVIDER_NAMES, Source
+from sync.errors import AlreadyRunningError, StoppedError, VoiceLedgerError
+from sync.models import PROVIDER_NAMES, Source, SyncRun
 from sync.sentences import describe
 
 log = structlog.get_logger()
 
 
 class BackgroundSyncs:
-    """One thread per source at most. Progress is in the run history, where every session sees it."""
+    """One sync and one backfill per source at most. Progress is in the run history, where every session sees it."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._threads: dict[Source, threading.Thread] = {}
         self._problems: dict[Source, str] = {}
         self._lock = threading.Lock()
+        self._should_stop: dict[int, threading.Event] = {}
 
     @property
     def problems(self) -> Mapping[Source, str]:
@@ -30,17 +34,54 @@ class BackgroundSyncs:
     def is_running(self) -> bool:
         return any(thread.is_alive() for thread in self._threads.values())
 
-    def start(self) -> None:
-        """Sync every configured source that is not being synced here already. Returns at once."""
+    def start(self, source: Source | None = None) -> None:
+        """Sync a source, or every configured one, if it is not being synced here already. Returns at once."""
         with self._lock:
-            for source in self._services.sources():
-                running = self._threads.get(source)
+            for name in [source] if source else self._services.sources():
+                running = self._threads.get(name)
                 if running and running.is_alive():
                     continue
-                # A daemon: the process may end at any moment, since a run that is cut off loses nothing.
-                thread = threading.Thread(target=self._sync, args=(source,), name=f"sync-{source}", daemon=True)
-                self._threads[source] = thread
-                thread.start()
+                self._threads[name] = _in_background(partial(self._sync, name), f"sync-{name}")
+
+    def start_backfill(self, source: Source, since: datetime, until: datetime | None = None) -> SyncRun:
+        """Start a historical sync and return its run as soon as it is open, or raise why it cannot be."""
+        begun: SimpleQueue[SyncRun | Exception] = SimpleQueue()
+        should_stop = threading.Event()
+
+        def tell_first(run: SyncRun) -> None:
+            if run.id not in self._should_stop:
+                self._should_stop[run.id] = should_stop
+                begun.put(run)
+
+        def backfill() -> None:
+            try:
+                run = self._services.backfill(source, since, until, should_stop, tell_first)
+            except (AlreadyRunningError, StoppedError) as exc:
+                begun.put(exc)
+                log.info(f"{PROVIDER_NAMES[source]}: {exc}")
+            except VoiceLedgerError as exc:
+                begun.put(exc)  # raised where it was started, if it is not too late for that
+                log.error(f"{PROVIDER_NAMES[source]}: {exc}")  # noqa: TRY400  the sentence says it all
+            except Exception as exc:  # the edge of a thread: nobody above could catch it
+                begun.put(exc)
+                log.exception(f"{PROVIDER_NAMES[source]}: an error in the program")
+            else:
+                log.info(describe(run))
+            finally:
+                self._should_stop = {run: event for run, event in self._should_stop.items() if event is not should_stop}
+
+        _in_background(backfill, f"backfill-{source}")
+        first = begun.get()
+        if isinstance(first, Exception):
+            raise first
+        return first
+
+    def stop(self, run_id: int) -> bool:
+        """Ask a backfill that was started here to stop after its batch; tell whether there is such a one still."""
+        should_stop = self._should_stop.get(run_id)
+        if should_stop:
+            should_stop.set()
+        return should_stop is not None
 
     def _sync(self, source: Source) -> None:
         self._problems.pop(source, None)
@@ -56,3 +97,16 @@ class BackgroundSyncs:
             log.exception(f"{PROVIDER_NAMES[source]}: an error in the program")
         else:
             log.info(describe(run))
+
+
+@cache
+def background_syncs(services: Services) -> BackgroundSyncs:
+    """Return the background syncs of these services: pages and API see and stop the same."""
+    return BackgroundSyncs(services)
+
+
+def _in_background(work: Callable[[], None], name: str) -> threading.Thread:
+    """Start a daemon: the process may end at any moment, since a run that is cut off loses nothing."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread

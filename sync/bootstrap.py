@@ -1,23 +1,28 @@
 """Put the parts together: the one place that names concrete stores and clients."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
-from sync import jobs
+from sync import backfill, jobs
 from sync.demo_providers import DemoProviders, register_demo_clients
 from sync.elevenlabs import ElevenLabsClient
 from sync.errors import ConfigurationError, NotConfiguredError
-from sync.models import SOURCES, Source, SyncRun
+from sync.http import RetryPolicy
+from sync.limits import ConcurrencyLimit
+from sync.models import SOURCES, ListedAgent, ListedNumber, Source, SyncRun, TranscriptTurn
 from sync.runs import Conditions
 from sync.settings import NOT_CONFIGURED, Settings, load
-from sync.sqlite_store import SqliteStore
+from sync.sqlite_store import SqliteStore, backup_file
 from sync.store import Store
 from sync.times import utc_now
 from sync.twilio import TwilioClient
 
+SOMEBODY_WAITS = RetryPolicy(budget=timedelta(seconds=5))
 FLAG_IS_SET = "DISABLE_ELEVENLABS_HOURLY_SYNC is set; remove it to sync ElevenLabs every hour again."
 
 StoreKind = Literal["sqlite", "supabase"]
@@ -26,10 +31,19 @@ StoreKind = Literal["sqlite", "supabase"]
 class Services:
     """What an entry point works with: the settings, the store, and one sync per source. Close it when done."""
 
-    def __init__(self, settings: Settings, store: Store, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        retries: RetryPolicy | None = None,
+    ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
+        self.retries = retries
+        self.limits: dict[Source, ConcurrencyLimit] = {source: ConcurrencyLimit() for source in SOURCES}
         self._demo = DemoProviders(settings.demo_port)
 
     def close(self) -> None:
@@ -47,14 +61,8 @@ class Services:
         on_progress: Callable[[SyncRun], None] = lambda run: None,
     ) -> SyncRun:
         """Run the hourly job of a source now and return its closed run. An error is recorded there, and raised."""
-        if source not in self.sources():
-            raise NotConfiguredError(NOT_CONFIGURED[source])
-        conditions = Conditions(
-            first_sync=timedelta(days=self.settings.first_sync_days),
-            clock=self.clock,
-            should_stop=should_stop or threading.Event(),
-            on_progress=on_progress,
-        )
+        self._refuse_unconfigured(source)
+        conditions = self._conditions(should_stop, on_progress)
         if source == "twilio":
             with self._twilio() as calls:
                 return jobs.sync_twilio(calls, self.store, conditions)
@@ -63,19 +71,81 @@ class Services:
         with self._elevenlabs() as conversations:
             return jobs.sync_elevenlabs(conversations, self.store, conditions)
 
-    def _twilio(self) -> TwilioClient:
+    def backfill(
+        self,
+        source: Source,
+        since: datetime,
+        until: datetime | None = None,
+        should_stop: threading.Event | None = None,
+        on_progress: Callable[[SyncRun], None] = lambda run: None,
+    ) -> SyncRun:
+        """Run the historical sync of `[since, until)` (until now) and return its closed run, as `sync` does."""
+        self._refuse_unconfigured(source)
+        conditions = self._conditions(should_stop, on_progress)
+        window = (since, min(until or self.clock(), self.clock()))
+        if source == "twilio":
+            with self._twilio() as calls:
+                return backfill.backfill_twilio(calls, self.store, window, conditions)
+        with self._elevenlabs() as conversations:
+            return backfill.backfill_elevenlabs(conversations, self.store, window, conditions)
+
+    def _refuse_unconfigured(self, source: Source) -> None:
+        if source not in self.sources():
+            raise NotConfiguredError(NOT_CONFIGURED[source])
+
+    def _conditions(self, should_stop: threading.Event | None, on_progress: Callable[[SyncRun], None]) -> Conditions:
+        return Conditions(
+            first_sync=timedelta(days=self.settings.first_sync_days),
+            clock=self.clock,
+            should_stop=should_stop or threading.Event(),
+            on_progress=on_progress,
+        )
+
+    def listed_numbers(self, source: Source) -> list[ListedNumber]:
+        """Return the numbers that a provider lists as the account's own. Somebody waits: it is hardly tried again."""
+        if source == "twilio":
+            with self._twilio(SOMEBODY_WAITS) as calls:
+                return calls.phone_numbers()
+        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+            return conversations.phone_numbers()
+
+    def listed_agents(self) -> list[ListedAgent]:
+        """Return the agents that ElevenLabs lists. Somebody waits: it is hardly tried again."""
+        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+            return list(conversations.agents())
+
+    def transcript(self, conversation_id: str) -> list[TranscriptTurn]:
+        """Fetch what was said in a conversation. Somebody waits: it is hardly tried again. Nothing of it is kept."""
+        self._refuse_unconfigured("elevenlabs")
+        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+            return conversations.transcript(conversation_id)
+
+    def _twilio(self, retries: RetryPolicy | None = None) -> TwilioClient:
         settings = self._demo.settings() if self.settings.is_demo else self.settings
         account_sid, login = settings.twilio_login()
-        return TwilioClient(account_sid, login, base_url=settings.twilio_base_url, clock=self.clock)
+        return TwilioClient(
+            account_sid,
+            login,
+            base_url=settings.twilio_base_url,
+            retries=retries or self.retries,
+            limit=self.limits["twilio"],
+            clock=self.clock,
+        )
 
-    def _elevenlabs(self) -> ElevenLabsClient:
+    def _elevenlabs(self, retries: RetryPolicy | None = None) -> ElevenLabsClient:
         settings = self._demo.settings() if self.settings.is_demo else self.settings
-        return ElevenLabsClient(settings.elevenlabs_login(), base_url=settings.elevenlabs_base_url, clock=self.clock)
+        return ElevenLabsClient(
+            settings.elevenlabs_login(),
+            base_url=settings.elevenlabs_base_url,
+            retries=retries or self.retries,
+            limit=self.limits["elevenlabs"],
+            clock=self.clock,
+        )
 
 
 def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Services:
     """Open the store that the settings name. Demo and real data never share one."""
-    store = open_store(settings, "supabase" if settings.supabase_url else "sqlite")
+    store = open_store(settings, configured_kind(settings))
     try:
         if settings.is_demo and not store.phones():
             register_demo_clients(store, now=clock())
@@ -89,11 +159,29 @@ def open_store(settings: Settings, kind: StoreKind) -> Store:
     """Open one of the two stores, and refuse it if it holds demo data for real accounts or the other way round."""
     store = _supabase(settings) if kind == "supabase" else SqliteStore(settings.database_path)
     try:
-        store.claim_for("demo" if settings.is_demo else "real")
+        store.claim_for(settings.data_name)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def configured_kind(settings: Settings) -> StoreKind:
+    return "supabase" if settings.supabase_url else "sqlite"
+
+
+@contextmanager
+def new_backup(file: Path, *, replace: bool) -> Iterator[Store]:
+    """Give an empty store that becomes the file when the block ends well."""
+    with backup_file.unfinished(file, replace=replace) as part, closing(SqliteStore(part)) as store:
+        yield store
+
+
+@contextmanager
+def open_backup(file: Path) -> Iterator[Store]:
+    """Give what a backup holds, in today's schema: a copy, which may be changed."""
+    with backup_file.copied(file) as copy, closing(SqliteStore(copy)) as store:
+        yield store
 
 
 def _supabase(settings: Settings) -> Store:

@@ -1,25 +1,26 @@
 """`python -m sync`: sync now, schedule, verify, import. Exit code 0 only when all that was asked for succeeded."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
 
-import structlog
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from sync import answers, logs, scheduler, settings
-from sync.bootstrap import Services, build, open_store
-from sync.copying import copy_store
+from sync import answers, cli_stores, scheduler, settings
+from sync.bootstrap import Services, build
+from sync.cli_console import err, out, told_errors
 from sync.errors import VoiceLedgerError
+from sync.limits import MOST
 from sync.models import PROVIDER_NAMES, RunState, Source
-from sync.phones import import_phones
-from sync.progress import shown_copying, shown_progress
-from sync.sentences import describe
+from sync.phones import Imported, import_phones, read_file
+from sync.progress import shown_progress
+from sync.sentences import describe, describe_effect
 from sync.verify import Finding
 from sync.verify import verify as run_checks
 
@@ -31,38 +32,19 @@ app = typer.Typer(
 )
 phones = typer.Typer(help="Register phone numbers.", no_args_is_help=True)
 app.add_typer(phones, name="phones")
+app.add_typer(cli_stores.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
 
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 SUCCESSES = (RunState.OK, RunState.SKIPPED)
 
-log = structlog.get_logger()
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+class SourceName(StrEnum):
+    """The providers."""
 
-
-class StoreName(StrEnum):
-    """The stores that data can be copied between."""
-
-    sqlite = "sqlite"
-    supabase = "supabase"
-
-
-@contextmanager
-def told_errors() -> Iterator[None]:
-    """End a command that met an error which the program foresaw with its sentence and code 1."""
-    logs.configure()
-    try:
-        yield
-    except VoiceLedgerError as exc:
-        err.print(f"[red]Error:[/] {escape(str(exc))}")
-        raise typer.Exit(1) from exc
-    except typer.Exit:
-        raise
-    except Exception as exc:  # the edge of the command line
-        log.exception("An error in the program")
-        raise typer.Exit(1) from exc
+    twilio = "twilio"
+    elevenlabs = "elevenlabs"
 
 
 @contextmanager
@@ -90,6 +72,30 @@ def all_sources(as_json: Json = False) -> None:
     _sync(None, as_json)
 
 
+@app.command()
+def backfill(
+    source: Annotated[SourceName, typer.Argument(help="Which provider.")],
+    since: Annotated[datetime, typer.Option(formats=DATES, help="First day, UTC.")],
+    until: Annotated[
+        datetime | None, typer.Option(formats=DATES, help="Day after the last one, UTC; else now.")
+    ] = None,
+    max_concurrency: Annotated[int | None, typer.Option(min=1, max=MOST, help="Most requests at once.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch history, newest first, as fast as the provider allows. Stop it and start it again: it goes on."""
+    start, end = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC) if until else None
+    should_stop = scheduler.stop_on_signals()
+    with services() as opened, shown_progress(err, PROVIDER_NAMES[source.value]) as show:
+        if start >= (end or opened.clock()):
+            raise typer.BadParameter("--since must be before --until, and not in the future.")
+        opened.limits[source.value].most = max_concurrency or MOST
+        run = opened.backfill(source.value, start, end, should_stop, show)
+    if as_json:
+        print_json({"run": answers.of_run(run)})
+    else:
+        out.print(escape(describe(run)))
+
+
 @app.command(name="scheduler")
 def run_scheduler() -> None:
     """Catch up, then sync Twilio at minute 0 and ElevenLabs at minute 5 of each hour (UTC), until SIGTERM."""
@@ -103,29 +109,6 @@ def processes() -> None:
     """Print the names of the Procfile's processes that these settings need."""
     with services() as opened:
         out.print("dashboard scheduler demo" if opened.settings.is_demo else "dashboard scheduler")
-
-
-@app.command()
-def copy(
-    origin: Annotated[StoreName, typer.Option("--from", help="The store that is read.")],
-    target: Annotated[StoreName, typer.Option("--to", help="The store that is written.")],
-) -> None:
-    """Move house: copy all data between SQLite and Supabase, and compare all balances at the end. May be repeated."""
-    if origin == target:
-        raise typer.BadParameter("--from and --to must differ.")
-    with told_errors():
-        configured = settings.load()
-        with (
-            closing(open_store(configured, origin.value)) as read,
-            closing(open_store(configured, target.value)) as written,
-            shown_copying(err) as show,
-        ):
-            copy_store(read, written, on_progress=show)
-            counts = written.count_rows()
-    out.print(
-        f"Copied {counts['calls']:,} calls and {counts['elevenlabs_conversations']:,} conversations; "
-        "all balances are equal on both sides."
-    )
 
 
 @app.command()
@@ -152,20 +135,30 @@ def _mark(finding: Finding) -> str:
 @phones.command(name="import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="CSV: workspace,phone_number,label,valid_from,valid_until")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would become of each row.")] = False,
     as_json: Json = False,
 ) -> None:
     """Register the numbers of a CSV file; rows that cannot be are told, the others are kept."""
     with services() as opened:
-        rows = import_phones(opened.store, file)
-    refused = [row for row in rows if row.error]
+        imported = import_phones(opened.store, read_file(file), dry_run=dry_run)
+        currency = opened.store.price_unit()
+    refused = [row for row in imported.rows if row.fate == "refused"]
     if as_json:
-        print_json({"imported": len(rows) - len(refused), "refused": refused})
+        print_json({"dry_run": dry_run, "rows": imported.rows, "effects": imported.effects})
     else:
         for row in refused:
             err.print(escape(row.error or ""))
-        out.print(f"{len(rows) - len(refused)} of {len(rows)} numbers registered.")
+        out.print(_fates(imported) + (" Nothing was changed: this was a dry run." if dry_run else ""))
+        for effect in imported.effects:
+            out.print(escape(describe_effect(effect, currency)))
     if refused:
         raise typer.Exit(1)
+
+
+def _fates(imported: Imported) -> str:
+    fates = Counter(row.fate for row in imported.rows)
+    counts = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+    return f"{len(imported.rows)} rows: {counts}." if counts else "The file has no rows."
 
 
 def _sync(sources: list[Source] | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from demo import credentials, registry
 from sync.errors import ProviderDownError
-from sync.models import Agent, Phone
+from sync.registry import AddWorkspace, RegisterAgent, RegisterNumber
 from sync.settings import Settings
 from sync.store import Store
 
@@ -82,17 +83,14 @@ def _awaited(address: str) -> str:
 
 
 def register_demo_clients(store: Store, *, now: datetime) -> None:
-    """Register what a user of the demo would have: workspaces, numbers with dates, agents."""
-    workspaces = {name: store.find_or_add_workspace(name) for name in registry.WORKSPACES}
-    for phone in registry.phones(now):
-        store.save_phone(
-            Phone(
-                phone_number=phone.phone_number,
-                workspace_id=workspaces[phone.workspace],
-                label=phone.label,
-                valid_from=phone.valid_from,
-                valid_until=phone.valid_until,
-            )
-        )
-    for agent in registry.agents():
-        store.save_agent(Agent(agent_id=agent.agent_id, workspace_id=workspaces[agent.workspace], label=agent.label))
+    """Register what a user of the demo would have: workspaces, numbers with dates, agents.
+
+    What is refused is there already: dashboard and scheduler start at the same moment.
+    """
+    store.change_registry(
+        [
+            *(AddWorkspace(name=name) for name in registry.WORKSPACES),
+            *(RegisterNumber(**asdict(phone)) for phone in registry.phones(now)),
+            *(RegisterAgent(**asdict(agent)) for agent in registry.agents()),
+        ]
+    )

@@ -1,14 +1,15 @@
 """ElevenLabs' conversations (Agents API v1), read over HTTP: list, then one detail request for each."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-import httpx
 from pydantic import ValidationError
 
-from sync.elevenlabs_wire import parse_conversation, summary_or_failure
+from sync.elevenlabs_wire import parse_conversation, parse_transcript, summary_or_failure
 from sync.errors import (
     MissingPermissionError,
     ProviderError,
@@ -18,20 +19,22 @@ from sync.errors import (
     WrongCredentialsError,
 )
 from sync.fanout import fetch_each
-from sync.http import Json, JsonClient, Params, RetryPolicy
+from sync.http import Answer, Json, JsonClient, Params, RetryPolicy
+from sync.limits import ConcurrencyLimit
 from sync.models import (
     Conversation,
     ConversationSummary,
     Failure,
     ListedAgent,
     ListedNumber,
+    TranscriptTurn,
 )
 from sync.times import utc_now
 from sync.wire import WireModel, what_is_wrong
 
 PAGE_SIZE = 100  # the largest that ElevenLabs gives
-CONCURRENCY = 8  # detail requests in flight; 25 one after another were answered without any limit
 MAX_PAGES = 100_000
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class _Agent(WireModel):
@@ -56,11 +59,11 @@ class ElevenLabsClient:
         *,
         base_url: str = "https://api.elevenlabs.io",
         retries: RetryPolicy | None = None,
-        concurrency: int = CONCURRENCY,
+        limit: ConcurrencyLimit | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clock = clock
-        self._concurrency = concurrency
+        self._limit = limit or ConcurrencyLimit()
         self._api = JsonClient(
             "ElevenLabs",
             base_url,
@@ -68,6 +71,7 @@ class ElevenLabsClient:
             setting="ELEVENLABS_BASE_URL",
             headers={"xi-api-key": api_key},
             retries=retries,
+            limit=self._limit,
         )
 
     def __enter__(self) -> Self:
@@ -77,14 +81,22 @@ class ElevenLabsClient:
         self._api.close()
 
     def summaries_since(self, start: datetime) -> Iterator[ConversationSummary | Failure]:
-        """Yield what the list tells of conversations that started at or after `start`, newest first.
+        """Yield what the list tells of conversations that started at or after `start`, newest first."""
+        return self._summaries({"call_start_after_unix": int(start.timestamp()) - 1}, start, FOR_EVER)
 
-        Whether `call_start_after_unix` includes its second is not documented: asked one earlier, filtered here.
-        """
-        after = int(start.timestamp()) - 1
-        for raw in self._pages("/v1/convai/conversations", "conversations", {"call_start_after_unix": after}):
+    def summaries_between(self, start: datetime, end: datetime) -> Iterator[ConversationSummary | Failure]:
+        """Yield what the list tells of conversations that started in `[start, end)`, newest first."""
+        between = {
+            "call_start_after_unix": int(start.timestamp()) - 1,
+            "call_start_before_unix": int(end.timestamp()) + 1,
+        }
+        return self._summaries(between, start, end)
+
+    def _summaries(self, filters: Params, start: datetime, end: datetime) -> Iterator[ConversationSummary | Failure]:
+        """Whether the filters include their second is not documented: asked with one more, filtered here."""
+        for raw in self._pages("/v1/convai/conversations", "conversations", filters):
             summary = summary_or_failure(raw)
-            if isinstance(summary, Failure) or summary.started_at >= start:
+            if isinstance(summary, Failure) or start <= summary.started_at < end:
                 yield summary
 
     def conversation(self, conversation_id: str) -> Conversation:
@@ -95,7 +107,11 @@ class ElevenLabsClient:
 
     def conversations(self, ids: Iterable[str]) -> Iterator[Conversation | Failure]:
         """Yield the conversations with these ids, several requests at a time, and a Failure for each without one."""
-        return fetch_each(self.conversation, ids, concurrency=self._concurrency)
+        return fetch_each(self.conversation, ids, workers=self._limit.most)
+
+    def transcript(self, conversation_id: str) -> list[TranscriptTurn]:
+        """Return what was said, or raise RecordNotFoundError. It belongs to nobody's ledger: no store keeps it."""
+        return parse_transcript(self._api.get(f"/v1/convai/conversations/{quote(conversation_id, safe='')}"))
 
     def agents(self) -> Iterator[ListedAgent]:
         for raw in self._pages("/v1/convai/agents", "agents", {}):
@@ -138,29 +154,29 @@ def _read(model: type[Model], raw: Json) -> Model:
         raise UnexpectedAnswerError(f"ElevenLabs sent a record that cannot be read: {what_is_wrong(exc)}.") from exc
 
 
-def _explain(response: httpx.Response) -> ProviderError | None:
+def _explain(answer: Answer) -> ProviderError | None:
     """Read the code, then the status: 401 also stands for a missing permission or an empty account."""
-    words = _error_words(response)
-    if "missing_permissions" in words or response.status_code == httpx.codes.FORBIDDEN:
+    words = _error_words(answer)
+    if "missing_permissions" in words or answer.status == HTTPStatus.FORBIDDEN:
         return MissingPermissionError(
             "The ElevenLabs key may not read conversations: give it the permission convai_read."
         )
-    if "quota_exceeded" in words or response.status_code == httpx.codes.PAYMENT_REQUIRED:
+    if "quota_exceeded" in words or answer.status == HTTPStatus.PAYMENT_REQUIRED:
         return RejectedRequestError("ElevenLabs refuses because the account's credits or payments have run out.")
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if answer.status == HTTPStatus.UNAUTHORIZED:
         return WrongCredentialsError(
             "ElevenLabs does not accept the key (401): check ELEVENLABS_API_KEY; a key of a residency region works "
             "only with that region's ELEVENLABS_BASE_URL."
         )
-    if response.status_code == httpx.codes.NOT_FOUND:
+    if answer.status == HTTPStatus.NOT_FOUND:
         return RecordNotFoundError("ElevenLabs does not know this record (404): it was deleted, or is not there yet.")
     return None
 
 
-def _error_words(response: httpx.Response) -> set[str]:
+def _error_words(answer: Answer) -> set[str]:
     """Return the `code`, `status` and `type` of an error body, which may also be a list, a text or no JSON."""
     try:
-        detail = response.json()["detail"]
+        detail = json.loads(answer.body)["detail"]
     except (ValueError, KeyError, TypeError):
         return set()
     return {str(detail.get(name)) for name in ("code", "status", "type")} if isinstance(detail, dict) else set()

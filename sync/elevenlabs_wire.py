@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from sync.errors import MalformedRecordError
 from sync.http import Json
-from sync.models import Conversation, ConversationSummary, Failure, LlmUsage, TokenUsage
+from sync.models import Conversation, ConversationSummary, Failure, LlmUsage, TokenUsage, TranscriptTurn
 from sync.wire import Count, CountOrZero, Price, PriceOrZero, WireModel, owned_number, what_is_wrong
 
 LATEST_START = 253_402_300_799  # the year 9999, in unix seconds
@@ -70,6 +70,21 @@ class _Detail(WireModel):
     metadata: _Metadata
 
 
+class _Tool(WireModel):
+    tool_name: str = ""
+
+
+class _Turn(WireModel):
+    role: str = ""
+    message: str | None = None
+    time_in_call_secs: CountOrZero = 0
+    tool_calls: list[_Tool] = Field(default_factory=list)
+
+
+class _Transcript(WireModel):
+    transcript: list[_Turn] = Field(default_factory=list)
+
+
 class _Summary(WireModel):
     conversation_id: str = Field(min_length=1, max_length=128)
     start_time_unix_secs: int = Field(ge=0, le=LATEST_START)
@@ -112,6 +127,23 @@ def parse_conversation(raw: Json, *, fetched_at: datetime) -> Conversation:
         llm_usage=_llm_usage(charging.llm_usage.initiated_generation),
         fetched_at=fetched_at,
     )
+
+
+def parse_transcript(raw: Json) -> list[TranscriptTurn]:
+    """Return what was said, as a detail answer has it, or raise MalformedRecordError."""
+    try:
+        turns = _Transcript.model_validate(raw).transcript
+    except ValidationError as exc:
+        raise MalformedRecordError(f"ElevenLabs sent a transcript that cannot be read: {what_is_wrong(exc)}.") from exc
+    return [
+        TranscriptTurn(
+            role=turn.role,
+            message=turn.message,
+            seconds=turn.time_in_call_secs,
+            tools=tuple(tool.tool_name for tool in turn.tool_calls if tool.tool_name),
+        )
+        for turn in turns
+    ]
 
 
 def _sum_if_known(total: Number | None, llm: Number | None, voice: Number | None) -> Number | None:

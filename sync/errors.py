@@ -1,10 +1,8 @@
 """What can go wrong, as one tree: every message says in one sentence what happened and what to do."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sync.models import SyncRun
+from sync.models import PROVIDER_NAMES, SyncRun
 
 
 class VoiceLedgerError(Exception):
@@ -70,9 +68,10 @@ class StoreError(VoiceLedgerError):
 class AlreadyRunningError(VoiceLedgerError):
     """A run of the same source is going on; it is `run`."""
 
-    def __init__(self, run: "SyncRun") -> None:
+    def __init__(self, run: SyncRun) -> None:
         super().__init__(
-            f"A {run.source} sync started at {run.started_at:%H:%M:%S} UTC is still running; wait for it to finish."
+            f"A {'historical sync' if run.kind == 'backfill' else 'sync'} of {PROVIDER_NAMES[run.source]} that began "
+            f"at {run.started_at:%H:%M:%S} UTC is still running; wait for it to finish."
         )
         self.run = run
 
@@ -80,7 +79,7 @@ class AlreadyRunningError(VoiceLedgerError):
 class LostLockError(VoiceLedgerError):
     """Another process took the run over because this one showed no sign of life."""
 
-    def __init__(self, run: "SyncRun") -> None:
+    def __init__(self, run: SyncRun) -> None:
         super().__init__(f"Run {run.id} was taken over because it had shown no sign of life; what it saved is kept.")
 
 

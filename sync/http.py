@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import stamina
+from pyreqwest.client import SyncClient, SyncClientBuilder
+from pyreqwest.exceptions import RequestError, RequestTimeoutError
+from pyreqwest.response import SyncResponse
 
 from sync.errors import (
     ProviderDownError,
@@ -21,12 +24,12 @@ from sync.errors import (
     TransientError,
     UnexpectedAnswerError,
 )
+from sync.limits import ConcurrencyLimit
 from sync.times import utc_now
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-TIMEOUT = httpx.Timeout(30, connect=10)
+CONNECT_TIMEOUT, ANSWER_TIMEOUT = timedelta(seconds=10), timedelta(seconds=30)
 LONGEST_RETRY_AFTER = 10**9  # seconds; what is longer is as good as for ever, and too long for a timedelta
-CONNECTIONS = httpx.Limits(max_connections=64, max_keepalive_connections=64)
 
 Json = Any  # whatever json.loads returns; only clients see it
 Params = Mapping[str, str | int | list[str]]
@@ -41,6 +44,17 @@ class RetryPolicy:
     longest_pause: timedelta = timedelta(seconds=20)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back from a request."""
+
+    path: str
+    status: int
+    body: bytes
+    content_type: str | None
+    retry_after: str | None
+
+
 class JsonClient:
     """Reads JSON from one provider. May be used from many threads; `explain` names a provider's own errors."""
 
@@ -49,25 +63,20 @@ class JsonClient:
         provider: str,
         base_url: str,
         *,
-        explain: Callable[[httpx.Response], ProviderError | None],
+        explain: Callable[[Answer], ProviderError | None],
         setting: str,
-        auth: httpx.BasicAuth | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str],
         retries: RetryPolicy | None = None,
-        timeout: httpx.Timeout = TIMEOUT,
+        limit: ConcurrencyLimit | None = None,
+        timeout: timedelta = ANSWER_TIMEOUT,
     ) -> None:
         self._provider = provider
+        self._base_url = base_url.rstrip("/")
         self._setting = setting
         self._explain = explain
         self._retries = retries or RetryPolicy()
-        self._http = httpx.Client(
-            base_url=base_url,
-            auth=auth,
-            headers=headers,
-            timeout=timeout,
-            limits=CONNECTIONS,
-            trust_env=urlsplit(base_url).hostname not in LOOPBACK,  # a proxy has no business on this machine
-        )
+        self._limit = limit or ConcurrencyLimit()
+        self._http = _http_client(base_url, headers, timeout)
 
     def close(self) -> None:
         self._http.close()
@@ -88,49 +97,92 @@ class JsonClient:
         raise AssertionError("stamina either returns or raises")
 
     def _get_once(self, path: str, params: Params | None) -> Json:
+        with self._limit.request(_kind(path)) as request:
+            answer = self._send(path, params)
+            request.refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+            request.answered = answer.status == HTTPStatus.OK
+        if answer.status != HTTPStatus.OK:
+            raise self._error(answer)
+        return self._parsed(answer)
+
+    def _send(self, path: str, params: Params | None) -> Answer:
         try:
-            # httpx drops the query of `path` as soon as `params` is given, even an empty one.
-            response = self._http.get(path, params=params) if params else self._http.get(path)
-        except httpx.TimeoutException as exc:
+            if not path.isprintable():
+                raise ValueError("no address")
+            response = self._http.get(self._base_url + path).query(_pairs(params)).build().send()
+            return Answer(
+                path=path,
+                status=response.status,
+                body=bytes(response.bytes()),
+                content_type=_header(response, "content-type"),
+                retry_after=_header(response, "retry-after"),
+            )
+        except RequestTimeoutError as exc:
             raise ProviderDownError(
                 f"{self._provider} did not answer in time; it is tried again with the next run."
             ) from exc
-        except (httpx.TransportError, httpx.DecodingError) as exc:
+        except RequestError as exc:
             raise ProviderDownError(
                 f"{self._provider} cannot be reached; check the network and {self._setting}."
             ) from exc
-        except httpx.InvalidURL as exc:
+        except ValueError as exc:
             raise UnexpectedAnswerError(
                 f"{self._provider} names a page that is no address; check that {self._setting} is its API."
             ) from exc
-        if response.status_code != httpx.codes.OK:
-            raise self._error(response)
-        return self._parsed(response)
 
-    def _error(self, response: httpx.Response) -> ProviderError:
-        status = response.status_code
-        if status == httpx.codes.TOO_MANY_REQUESTS:
+    def _error(self, answer: Answer) -> ProviderError:
+        status = answer.status
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
             return RateLimitedError(
                 f"{self._provider} allows no more requests at the moment (429); the next run goes on.",
-                retry_after(response.headers.get("retry-after")),
+                retry_after(answer.retry_after),
             )
-        if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:
+        if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
             return ProviderDownError(
                 f"{self._provider} has a problem of its own (HTTP {status}); it is tried again with the next run.",
-                retry_after(response.headers.get("retry-after")),
+                retry_after(answer.retry_after),
             )
-        return self._explain(response) or RejectedRequestError(
+        return self._explain(answer) or RejectedRequestError(
             f"{self._provider} refused the request (HTTP {status}); check {self._setting} and the account."
         )
 
-    def _parsed(self, response: httpx.Response) -> Json:
+    def _parsed(self, answer: Answer) -> Json:
         try:
-            return json.loads(response.content, parse_float=Decimal)
+            return json.loads(answer.body, parse_float=Decimal)
         except ValueError as exc:
-            kind = response.headers.get("content-type", "no content type").split(";")[0]
+            kind = (answer.content_type or "no content type").split(";")[0]
             raise UnexpectedAnswerError(
                 f"{self._provider} answered with {kind} instead of JSON; check that {self._setting} is its API."
             ) from exc
+
+
+def _http_client(base_url: str, headers: Mapping[str, str], timeout: timedelta) -> SyncClient:
+    builder = SyncClientBuilder().default_headers(headers).connect_timeout(CONNECT_TIMEOUT).timeout(timeout)
+    builder = builder.follow_redirects(False).http1_only().gzip(True)
+    if urlsplit(base_url).hostname in LOOPBACK:
+        builder = builder.no_proxy()  # a proxy has no business on this machine
+    return builder.build()
+
+
+def _header(response: SyncResponse, name: str) -> str | None:
+    try:
+        return response.get_header(name)
+    except ValueError:  # not ASCII
+        return None
+
+
+def _pairs(params: Params | None) -> list[tuple[str, str]]:
+    """Return the query as pairs; a list becomes several of the same name."""
+    return [
+        (name, str(value))
+        for name, values in (params or {}).items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
+
+
+def _kind(path: str) -> str:
+    """Return what requests of like latency have in common: lists on the one hand, single records on the other."""
+    return path.partition("?")[0].rpartition("/")[0]
 
 
 def retry_after(value: str | None, now: Callable[[], datetime] = utc_now) -> timedelta | None:

@@ -1,6 +1,7 @@
 """The hourly jobs: list, fetch details, save with balances, and fetch again what was still open."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from sync.runs import Conditions, Run, open_run
 from sync.store import Store
 from sync.times import HOUR
 
+DAY = timedelta(days=1)
 MARGIN = timedelta(minutes=15)  # for records that reach the provider's list late
 SWEEP_EVERY = timedelta(hours=23, minutes=30)  # once a day, although no run is on the second
 SWEEP_BACK = timedelta(days=3)
@@ -49,13 +51,15 @@ class ConversationSource(Protocol):
 def plan(store: Store, source: Source, *, now: datetime, first_sync: timedelta) -> tuple[RunKind, Window]:
     """Return what the next run lists: from the end of the last one (at least an hour), with a margin, until now.
 
-    After an outage the window is as long as the outage. Once a day it reaches back to list the last days again.
+    After an outage the window is as long as the outage. Once a day it reaches back to list the last days again, and
+    after an outage the days before it, whose records may have changed since.
     """
     last, swept = store.last_success(source), store.last_success(source, RunKind.SWEEP)
     start = min(now - HOUR, last.window_end) if last else now - first_sync
-    if swept is None or swept.window_end <= now - SWEEP_EVERY:
-        return RunKind.SWEEP, (min(start, now - SWEEP_BACK) - MARGIN, now)
-    return RunKind.HOURLY, (start - MARGIN, now)
+    if swept and now - SWEEP_EVERY < swept.window_end <= now:  # one that ends later is from a clock that was ahead
+        return RunKind.HOURLY, (start - MARGIN, now)
+    due = min(now, swept.window_end + DAY) if swept else now
+    return RunKind.SWEEP, (min(start, due - SWEEP_BACK) - MARGIN, now)
 
 
 def sync_twilio(provider: CallSource, store: Store, conditions: Conditions) -> SyncRun:
@@ -82,14 +86,15 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
         _save_failures(store, run, [entry for entry in listed if isinstance(entry, Failure)], conditions)
         summaries = [entry for entry in listed if isinstance(entry, ConversationSummary)]
         reread_before = now - REREAD_AFTER if kind is RunKind.SWEEP else None
-        wanted = _to_fetch(store, summaries, reread_before)
+        wanted = ids_to_fetch(store, summaries, reread_before)
         wanted += sorted(set(store.open_ids("elevenlabs", now=now)).difference(wanted))
         run.expect(len(wanted))
-        for batch in in_batches(provider.conversations(wanted), CONVERSATIONS_A_BATCH):
-            _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
-            conversations = [entry for entry in batch if isinstance(entry, Conversation)]
-            store.save_conversations(conversations)
-            run.count(done=len(batch), saved=len(conversations))
+        with closing(in_batches(provider.conversations(wanted), CONVERSATIONS_A_BATCH)) as batches:
+            for batch in batches:
+                _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
+                conversations = [entry for entry in batch if isinstance(entry, Conversation)]
+                store.save_conversations(conversations)
+                run.count(done=len(batch), saved=len(conversations))
         if broken_off:
             raise broken_off
     return _closed(store, run)
@@ -103,11 +108,12 @@ def skip_elevenlabs(store: Store, reason: str, conditions: Conditions) -> SyncRu
 
 
 def _save_calls(store: Store, run: Run, entries: Iterable[CallLeg | Failure], conditions: Conditions) -> None:
-    for batch in in_batches(entries, CALLS_A_BATCH):
-        _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
-        legs = [entry for entry in batch if isinstance(entry, CallLeg)]
-        store.save_calls(legs)
-        run.count(done=len(batch), saved=len(legs))
+    with closing(in_batches(entries, CALLS_A_BATCH)) as batches:
+        for batch in batches:
+            _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
+            legs = [entry for entry in batch if isinstance(entry, CallLeg)]
+            store.save_calls(legs)
+            run.count(done=len(batch), saved=len(legs))
 
 
 def _save_failures(store: Store, run: Run, failures: Sequence[Failure], conditions: Conditions) -> None:
@@ -129,7 +135,9 @@ def _all_that_comes(items: Iterable[Item]) -> tuple[list[Item], VoiceLedgerError
     return came, None
 
 
-def _to_fetch(store: Store, summaries: Sequence[ConversationSummary], reread_before: datetime | None) -> list[str]:
+def ids_to_fetch(
+    store: Store, summaries: Sequence[ConversationSummary], reread_before: datetime | None = None
+) -> list[str]:
     """Return the ids whose detail is needed, oldest first, so that each batch touches few balances."""
     wanted = []
     for batch in in_batches(sorted(summaries, key=lambda summary: summary.started_at), CONVERSATIONS_A_BATCH):

@@ -1,12 +1,12 @@
 """The words of the product as types: call legs, conversations, totals, balances, runs, and who owns what."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, Literal, Self, TypeVar
+from typing import Generic, Literal, NamedTuple, Self, TypeVar
 
 UNASSIGNED = 0  # workspace that holds the usage of numbers and agents nobody registered
 
@@ -71,15 +71,20 @@ class LlmUsage(dict[str, dict[str, TokenUsage]]):
                 categories[category] = categories.get(category, TokenUsage()) + tokens
         return total
 
+    def __neg__(self) -> "LlmUsage":
+        nothing = TokenUsage()
+        return LlmUsage(
+            {model: {name: nothing - used for name, used in usage.items()} for model, usage in self.items()}
+        )
+
     def __sub__(self, other: "LlmUsage") -> "LlmUsage":
         """Return the difference; models and categories that did not move are left out."""
-        difference = LlmUsage()
-        for model, usage in self.items():
-            before = other.get(model, {})
-            moved = {name: used - before.get(name, TokenUsage()) for name, used in usage.items()}
-            if moved := {name: used for name, used in moved.items() if used}:
-                difference[model] = moved
-        return difference
+        return (self + -other).without_zeros()
+
+    def without_zeros(self) -> "LlmUsage":
+        """Leave out what adds up to nothing, so that equal usage looks equal however it came about."""
+        some = {model: {name: used for name, used in usage.items() if used} for model, usage in self.items()}
+        return LlmUsage({model: usage for model, usage in some.items() if usage})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,16 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptTurn:
+    """One thing that was said in a conversation, or a tool that was used. Shown on request, and never stored."""
+
+    role: str  # agent, user, …
+    message: str | None  # None when only tools were used
+    seconds: int  # into the conversation
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSummary:
     """What the conversation list tells of a conversation; prices are only in the detail."""
 
@@ -149,17 +164,38 @@ class Failure:
     is_gone: bool = False  # the provider no longer has it (404); what is stored of it is kept
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFailure:
+    """A record that could not be fetched or read so far; it is tried again, and leaves the list when that works."""
+
+    source: Source
+    record_id: str
+    error: str
+    attempts: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+
+
+class DayDigest(NamedTuple):
+    """What a source's records of one day add up to. Stores in which it is equal hold the same versions of them."""
+
+    records: int
+    fetched: int  # sum of the seconds at which they were fetched
+    cost: int  # in units of 1e-8
+    seconds: int
+
+
 class Totals:
     """Sums that add and subtract field by field, so that closing minus opening balance is usage."""
 
-    __slots__ = ()
+    __slots__ = ()  # of a subclass, which is a dataclass with slots, they are its fields
 
     def __add__(self, other: Self) -> Self:
-        names = (f.name for f in fields(self))  # type: ignore[arg-type]  # every subclass is a dataclass
+        names: tuple[str, ...] = self.__slots__
         return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def __sub__(self, other: Self) -> Self:
-        names = (f.name for f in fields(self))  # type: ignore[arg-type]  # every subclass is a dataclass
+        names: tuple[str, ...] = self.__slots__
         return type(self)(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
 
@@ -207,11 +243,62 @@ class Snapshot(Generic[AnyTotals]):
     totals: AnyTotals
 
 
+class Cost(NamedTuple):
+    """What is known of a cost, in units of 1e-8, and how many records still await their price.
+
+    There is one for each workspace and edge, and whole numbers are ten times as fast as decimals.
+    """
+
+    units: int = 0
+    unpriced: int = 0
+
+    @property
+    def amount(self) -> Decimal:
+        return Decimal(self.units).scaleb(-8)
+
+    def since(self, opening: "Cost") -> "Cost":
+        return Cost(self.units - opening.units, self.unpriced - opening.unpriced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement(Generic[AnyTotals]):
+    """What balances say of a period. Token usage per model is left out: it is most of what a balance weighs.
+
+    `opening` and `closing` are by workspace id. `sums` has the balance of all these workspaces together at each edge,
+    `costs` that part of each workspace's balance which is shown over time, at each edge.
+    """
+
+    opening: Mapping[int, AnyTotals]
+    closing: Mapping[int, AnyTotals]
+    sums: Sequence[AnyTotals]
+    costs: Mapping[int, Sequence[Cost]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGroup:
+    """What the legs of one direction and status add up to."""
+
+    direction: str
+    status: str
+    totals: TwilioTotals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentGroup:
+    """What one agent's conversations in one workspace add up to; the token usage per model is left out."""
+
+    workspace_id: int
+    agent_id: str | None
+    agent_name: str | None  # the latest name that was seen
+    totals: ElevenLabsTotals
+
+
 class RunKind(StrEnum):
-    """Why a run lists what it lists: the last hour, or the days that are listed again once a day."""
+    """Why a run lists what it lists: the last hour, the days listed again once a day, or a stretch of history."""
 
     HOURLY = "hourly"
     SWEEP = "sweep"
+    BACKFILL = "backfill"
 
 
 class RunState(StrEnum):
@@ -226,7 +313,11 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRun:
-    """One run of one source: history, watermark and lock. `message` says why it failed or was skipped."""
+    """One run of one source: history, watermark and lock. `message` says why it failed or was skipped.
+
+    A backfill walks its window from the end: it has everything from `position` on, and `total` is what the provider has
+    listed so far.
+    """
 
     id: int
     source: Source
@@ -239,10 +330,32 @@ class SyncRun:
     saved: int = 0
     failed: int = 0
     message: str | None = None
+    position: datetime | None = None
     owner: str = ""
     started_at: datetime
     heartbeat_at: datetime
     finished_at: datetime | None = None
+
+    @property
+    def records_per_second(self) -> float | None:
+        seconds = ((self.finished_at or self.heartbeat_at) - self.started_at).total_seconds()
+        return self.done / seconds if seconds >= 1 else None
+
+    @property
+    def share_walked(self) -> float | None:
+        """How much of the window a backfill has walked, from 0 to 1."""
+        if self.kind is not RunKind.BACKFILL:
+            return None
+        walked = self.window_end - (self.position or self.window_end)
+        return walked / (self.window_end - self.window_start)
+
+    @property
+    def seconds_left(self) -> int | None:
+        """How long a run will still take at its usual rate, as far as its records are listed."""
+        rate = self.records_per_second
+        if self.state is not RunState.RUNNING or self.total is None or not rate:
+            return None
+        return int(max(self.total - self.done, 0) / rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,8 +369,9 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phone:
-    """Who owns a number from `valid_from` (None: always) until `valid_until` (None: still)."""
+    """Who owns a number from `valid_from` (None: always) until `valid_until` (None: still). `id` is the store's."""
 
+    id: int | None = field(default=None, compare=False)
     phone_number: str
     workspace_id: int
     label: str | None = None
@@ -292,8 +406,33 @@ class ListedAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisteredNumber:
-    """One of the agency's numbers that calls or conversations used while nobody owned it."""
+    """One of the agency's numbers that calls or conversations used while nobody owned it.
+
+    Costs are sums of what is known (None: nothing yet), in the account's currency and in US dollars; `unpriced` says
+    how many legs and conversations are in neither. A call's transfers cost, but are no calls of their own.
+    """
 
     phone_number: str
-    records: int
+    calls: int
+    conversations: int
+    twilio_cost: Decimal | None
+    elevenlabs_cost: Decimal | None
+    unpriced: int
+    first_seen: datetime
+    last_seen: datetime
+
+    @property
+    def records(self) -> int:
+        return self.calls + self.conversations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnregisteredAgent:
+    """An agent with Unassigned conversations: those that registering it would move, on unregistered numbers or none."""
+
+    agent_id: str
+    agent_name: str | None  # in the last conversation
+    conversations: int
+    cost: Decimal | None  # US dollars; None is nothing known yet
+    unpriced: int
     last_seen: datetime

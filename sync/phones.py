@@ -1,19 +1,26 @@
-"""Import of numbers from CSV: good rows are registered, each bad one is told by its line."""
+"""Numbers as CSV: an import registers the good rows and tells each bad one by its line; an export can be imported."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field, ValidationError
+from typing import Literal
 
 from sync.errors import RegistryError, VoiceLedgerError
-from sync.models import E164, Phone
+from sync.models import Phone
+from sync.registry import Effect, RegisterNumber, cleaned
 from sync.store import Store
-from sync.wire import WireModel, what_is_wrong
+from sync.times import iso
 
 COLUMNS = ("workspace", "phone_number", "label", "valid_from", "valid_until")
+
+# Spreadsheets take a text that begins so for a formula (of +34911234567 they make 34911234567), unless it begins with
+# an apostrophe. It is written in exports and understood in imports.
+TAKEN_FOR_FORMULAS = ("=", "+", "-", "@", "'")
+
+Fate = Literal["registered", "corrected", "unchanged", "refused"]
 
 
 class ImportFileError(VoiceLedgerError):
@@ -21,72 +28,127 @@ class ImportFileError(VoiceLedgerError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedRow:
-    """What became of one line of the file; `error` is a sentence, or None if the number was registered."""
+class PhoneRow:
+    """One line of the file: what it asks for, or a sentence why that cannot be read."""
 
     line: int
+    change: RegisterNumber | None = None
     error: str | None = None
 
 
-def _number(value: object) -> str:
-    number = str(value).replace(" ", "")
-    if not E164.fullmatch(number):
-        raise ValueError("must be in international form, such as +34911234567")
-    return number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedRow:
+    """What became of one line; `error` is a sentence if it was refused."""
+
+    line: int
+    fate: Fate
+    error: str | None = None
 
 
-def _utc(value: object) -> datetime:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of all lines, and what they moved between workspaces in all."""
+
+    rows: Sequence[ImportedRow]
+    effects: Sequence[Effect]
+
+
+def read_file(path: Path) -> list[PhoneRow]:
     try:
-        moment = datetime.fromisoformat(str(value))
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as exc:
-        raise ValueError("must be a date such as 2026-11-01, or a date and time") from exc
-
-
-class _Row(WireModel):
-    workspace: str = Field(max_length=200)
-    phone_number: Annotated[str, BeforeValidator(_number)]
-    label: str | None = Field(None, max_length=200)
-    valid_from: Annotated[datetime, BeforeValidator(_utc)] | None = None
-    valid_until: Annotated[datetime, BeforeValidator(_utc)] | None = None
-
-
-def import_phones(store: Store, path: Path) -> list[ImportedRow]:
-    """Register the numbers of a CSV file with the columns COLUMNS. May be repeated; dates without a zone are UTC."""
-    return [_import_row(store, line, raw) for line, raw in _read(path)]
-
-
-def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True, skipinitialspace=True)
-            missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ImportFileError(
-                    f"{path} has no column {' and no column '.join(missing)}; "
-                    f"its first line must be {','.join(COLUMNS)}."
-                )
-            return [(reader.line_num, row) for row in reader]
+        return read_phones(path.read_bytes(), name=str(path))
     except OSError as exc:
         raise ImportFileError(f"{path} cannot be read ({exc.strerror}); check its name.") from exc
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise ImportFileError(f"{path} is not a CSV file in UTF-8; save it as such and try again.") from exc
 
 
-def _import_row(store: Store, line: int, raw: dict[str, str]) -> ImportedRow:
+def read_phones(content: str | bytes, *, name: str = "The file") -> list[PhoneRow]:
+    """Read a CSV file with the columns COLUMNS, as bytes in UTF-8 or as text; dates without a zone are UTC."""
     try:
-        row = _Row.model_validate({name: (raw.get(name) or "").strip() for name in COLUMNS})
-        store.save_phone(
-            Phone(
-                phone_number=row.phone_number,
-                workspace_id=store.find_or_add_workspace(row.workspace.strip()),
-                label=row.label,
-                valid_from=row.valid_from,
-                valid_until=row.valid_until,
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
+        reader = csv.DictReader(StringIO(text, newline=""), strict=True, skipinitialspace=True)
+        missing = [column for column in COLUMNS[:2] if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ImportFileError(
+                f"{name} has no column {' and no column '.join(missing)}; its first line must be {','.join(COLUMNS)}."
             )
+        return [_read_row(reader.line_num, raw) for raw in reader]
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise ImportFileError(f"{name} is not a CSV file in UTF-8; save it as such and try again.") from exc
+
+
+def _read_row(line: int, raw: dict[str, str]) -> PhoneRow:
+    cells = {column: _plain_text((raw.get(column) or "").strip()) for column in COLUMNS}
+    try:
+        change = RegisterNumber(
+            workspace=cells["workspace"],
+            phone_number=cells["phone_number"],
+            label=cells["label"],
+            valid_from=_moment("valid_from", cells["valid_from"]),
+            valid_until=_moment("valid_until", cells["valid_until"]),
         )
-    except ValidationError as exc:
-        return ImportedRow(line=line, error=f"Line {line}: {what_is_wrong(exc)}.")
+        return PhoneRow(line=line, change=cleaned(change))
     except RegistryError as exc:
-        return ImportedRow(line=line, error=f"Line {line}: {exc}")
-    return ImportedRow(line=line)
+        return PhoneRow(line=line, error=f"Line {line}: {exc}")
+
+
+def _plain_text(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(TAKEN_FOR_FORMULAS) else cell
+
+
+def _moment(column: str, cell: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(cell) if cell else None
+        return moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError) as exc:
+        raise RegistryError(f"{column} must be a date such as 2026-11-01, or a date and time.") from exc
+
+
+def import_phones(store: Store, rows: Sequence[PhoneRow], *, dry_run: bool = False) -> Imported:
+    """Register the rows that can be, or with `dry_run` only tell what would become of them. May be repeated."""
+    names = {workspace.id: workspace.name for workspace in store.workspaces()}
+    known = {_key(phone, names[phone.workspace_id]): (phone.label, phone.valid_until) for phone in store.phones()}
+    changes = {row.line: row.change for row in rows if row.change}
+    outcome = store.change_registry(list(changes.values()), dry_run=dry_run)
+    refusals = dict(zip(changes, outcome.refusals, strict=True))
+    return Imported(
+        rows=[
+            ImportedRow(line=row.line, fate="refused", error=row.error or f"Line {row.line}: {refusals[row.line]}")
+            if row.change is None or refusals[row.line]
+            else ImportedRow(line=row.line, fate=_fate(known, row.change))
+            for row in rows
+        ],
+        effects=outcome.effects,
+    )
+
+
+Key = tuple[str, str, datetime | None]
+Known = dict[Key, tuple[str | None, datetime | None]]
+
+
+def _key(period: Phone | RegisterNumber, workspace: str) -> Key:
+    return period.phone_number, workspace.lower(), period.valid_from
+
+
+def _fate(known: Known, change: RegisterNumber) -> Fate:
+    """Tell what a change did to what was known, and add it there: a file may correct its own lines."""
+    key, period = _key(change, change.workspace), (change.label, change.valid_until)
+    before, known[key] = known.get(key), period
+    if before is None:
+        return "registered"
+    return "unchanged" if before == period else "corrected"
+
+
+def export_phones(store: Store) -> str:
+    """Return all registered periods as CSV with the columns COLUMNS, for spreadsheets and for imports."""
+    names = {workspace.id: workspace.name for workspace in store.workspaces()}
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for phone in store.phones():
+        dates = [iso(at) if at else "" for at in (phone.valid_from, phone.valid_until)]
+        words = (names[phone.workspace_id], phone.phone_number, phone.label or "")
+        writer.writerow([*map(_safe_text, words), *dates])
+    return text.getvalue()
+
+
+def _safe_text(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(TAKEN_FOR_FORMULAS) else cell

@@ -41,13 +41,26 @@ class Run:
     def id(self) -> int:
         return self.record.id
 
-    def count(self, *, done: int = 0, saved: int = 0, failed: int = 0) -> None:
-        """Add to the counts, write them, and raise StoppedError or LostLockError if the run may not go on."""
+    def count(
+        self,
+        *,
+        done: int = 0,
+        saved: int = 0,
+        failed: int = 0,
+        total: int | None = None,
+        position: datetime | None = None,
+    ) -> None:
+        """Add to the counts, write them, and raise StoppedError or LostLockError if the run may not go on.
+
+        `total` and `position` are not added but take the place of the former ones.
+        """
         self.record = replace(
             self.record,
             done=self.record.done + done,
             saved=self.record.saved + saved,
             failed=self.record.failed + failed,
+            total=self.record.total if total is None else total,
+            position=position or self.record.position,
         )
         self.beat()
         self._conditions.on_progress(self.record)
@@ -56,8 +69,7 @@ class Run:
 
     def expect(self, total: int) -> None:
         """Tell how many records there will be, now that the provider has listed them."""
-        self.record = replace(self.record, total=(self.record.total or 0) + total)
-        self.count()
+        self.count(total=(self.record.total or 0) + total)
 
     def beat(self) -> None:
         self._store.save_progress(self.record, now=self._conditions.clock())
@@ -74,6 +86,7 @@ def open_run(
     """Hold the lock of a source for the length of the block, and close the run whatever happens in it."""
     clock = conditions.clock
     run = Run(store, _begin(store, source, kind, window, clock), conditions)
+    conditions.on_progress(run.record)
     ended = threading.Event()
     heart = threading.Thread(target=_beat_until, args=(run, ended), name=f"heartbeat-{source}", daemon=True)
     heart.start()
@@ -144,6 +157,11 @@ def _left_out(record: SyncRun) -> str | None:
     return f"{records} could not be fetched or read; they are listed, and tried again with the next run."
 
 
+def is_alive(run: SyncRun, now: datetime) -> bool:
+    """Tell whether a run is going on, and not just left open by a process that has ended."""
+    return run.state is RunState.RUNNING and now - run.heartbeat_at < STALE_AFTER and not has_ended(run.owner)
+
+
 def this_process() -> str:
     """Return host, process id and the time the process started, which together name a process for good."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
@@ -157,8 +175,10 @@ def has_ended(owner: str) -> bool:
 
 
 def _started(pid: int) -> str:
+    """Return when a process started, in seconds since the machine did: a clock that is set does not change it."""
     try:
         process = psutil.Process(pid)
-        return "ended" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.0f}"
+        since_boot = process.create_time() - psutil.boot_time()
+        return "ended" if process.status() == psutil.STATUS_ZOMBIE else f"{since_boot:.2f}"
     except psutil.NoSuchProcess:
         return "ended"

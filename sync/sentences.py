@@ -1,6 +1,9 @@
-"""A run in one line, for logs, terminals and pages."""
+"""Runs, and what a change moves, in one line each: for logs, terminals and pages."""
+
+from decimal import Decimal
 
 from sync.models import PROVIDER_NAMES, RunState, SyncRun
+from sync.registry import Effect
 
 
 def describe(run: SyncRun) -> str:
@@ -15,7 +18,31 @@ def describe(run: SyncRun) -> str:
 def describe_progress(run: SyncRun) -> str:
     """Return e.g. `ElevenLabs: 2,400 of 9,652 records`; Twilio does not tell how many there are."""
     of_all = f" of {run.total:,}" if run.total else ""
-    return f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_all} records"
+    return ", ".join(filter(None, [f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_all} records", pace(run)]))
+
+
+def pace(run: SyncRun) -> str:
+    """Return e.g. `612/s, 45 % of the period`; nothing before the first second."""
+    rate, share = run.records_per_second, run.share_walked
+    parts = [f"{rate:,.0f}/s" if rate else "", f"{share:.0%} of the period" if share is not None else ""]
+    return ", ".join(filter(None, parts))
+
+
+def describe_effect(effect: Effect, currency: str | None) -> str:
+    """Return e.g. `Acme: +12 calls, +0.102 USD; -3 conversations, -0.2 USD`; `currency` is Twilio's."""
+    twilio, elevenlabs = effect.twilio, effect.elevenlabs
+    moved = [
+        _moved(twilio.total_calls, "call", twilio.total_cost, currency) if twilio != type(twilio)() else "",
+        _moved(elevenlabs.total_conversations, "conversation", elevenlabs.total_cost, "USD")
+        if elevenlabs != type(elevenlabs)()
+        else "",
+    ]
+    return f"{effect.workspace}: {'; '.join(filter(None, moved))}"
+
+
+def _moved(count: int, noun: str, cost: Decimal, currency: str | None) -> str:
+    counted = f"{count:+,} {noun}{'' if abs(count) == 1 else 's'}"
+    return f"{counted}, {cost.normalize():+,f} {currency}" if currency else counted
 
 
 def _records(count: int) -> str:

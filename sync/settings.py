@@ -1,13 +1,14 @@
 """Configuration from the environment or `.env`: the only place that reads either."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sync.errors import ConfigurationError, NotConfiguredError
 from sync.http import LOOPBACK
@@ -17,6 +18,8 @@ NOT_CONFIGURED: dict[Source, str] = {
     "twilio": "Twilio is not configured; set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN in .env.",
     "elevenlabs": "ElevenLabs is not configured; set ELEVENLABS_API_KEY in .env.",
 }
+
+HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII)
 
 
 def _web_address(value: str) -> str:
@@ -47,6 +50,16 @@ def _starts_with(prefix: str) -> Callable[[str], str]:
     return check
 
 
+def _listed(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _host_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(HOST_NAME.fullmatch(name) for name in value):
+        raise ValueError("must be host names without a port, such as ledger.example.com, with commas between them")
+    return tuple(name.lower() for name in value)
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
@@ -70,6 +83,10 @@ class Settings(BaseSettings):
     elevenlabs_base_url: WebAddress = "https://api.elevenlabs.io"
     cron_secret: SecretStr | None = None
     disable_elevenlabs_hourly_sync: bool = False
+    allowed_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_host_names)
+    ] = ()  # beyond the names of this machine
+    allow_open_dashboard: bool = False
     database_path_setting: Path | None = Field(None, validation_alias="DATABASE_PATH")
     timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     first_sync_days: int = Field(90, ge=1, le=3650)
@@ -92,6 +109,11 @@ class Settings(BaseSettings):
     def is_demo(self) -> bool:
         """Whether no provider is configured, so that the simulated ones take their place."""
         return not (self.twilio_account_sid or self.elevenlabs_api_key)
+
+    @property
+    def data_name(self) -> str:
+        """What a store of these settings is marked with."""
+        return "demo" if self.is_demo else "real"
 
     @property
     def database_path(self) -> Path:

@@ -1,39 +1,58 @@
 """What the jobs, the API and the pages ask of a store. SQLite and Supabase each implement it, with equal results."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from typing import Protocol
 
+from sync.call_costs import CallCost, CallDetail, CallFilter, CallSummary, SortKey
 from sync.models import (
     Agent,
+    AgentGroup,
+    CallGroup,
     CallLeg,
     Conversation,
+    DayDigest,
     ElevenLabsTotals,
     Failure,
+    LlmUsage,
     Phone,
     RunKind,
     RunState,
     Snapshot,
     Source,
+    Statement,
     StoredConversation,
+    StoredFailure,
     SyncRun,
     TwilioTotals,
+    UnregisteredAgent,
     UnregisteredNumber,
     Workspace,
 )
+from sync.registry import Outcome, RegistryChange
 
 
 class Records(Protocol):
-    """Where records go. Each save commits the records together with the balances that they touch."""
+    """Where records go. Each save commits the records together with the balances that they touch.
 
-    def save_calls(self, legs: Sequence[CallLeg]) -> None:
+    With `refresh=False` the balances stay as they were before, and the store remembers which of them wait for
+    `refresh_balances`, or for the next save of the same source, whichever comes first.
+    """
+
+    def save_calls(self, legs: Sequence[CallLeg], *, refresh: bool = True) -> None:
         """Upsert by sid, attribute, refresh balances. May be repeated, in any order: the newer version wins."""
 
-    def save_conversations(self, conversations: Sequence[Conversation]) -> None:
+    def save_conversations(self, conversations: Sequence[Conversation], *, refresh: bool = True) -> None:
         """Upsert by conversation id, attribute, refresh balances. May be repeated, in any order."""
+
+    def refresh_balances(self, source: Source) -> None:
+        """Bring all balances of a source that wait for it up to date, one workspace after another."""
 
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         """List records that could not be read; one that is stored and gone at the provider is kept and marked."""
+
+    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+        """Return the records that could not be fetched or read so far, the last failed first."""
 
     def open_ids(self, source: Source, *, now: datetime) -> list[str]:
         """Return ids of records to fetch again: hourly for 48 hours, then daily up to 7 days.
@@ -72,8 +91,74 @@ class Balances(Protocol):
     def elevenlabs_balances(self, moments: Sequence[datetime | None]) -> list[dict[int, ElevenLabsTotals]]:
         """Return for each moment the totals by workspace id of everything that started before it."""
 
+    def twilio_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[TwilioTotals]:
+        """Return what the balances say at the start and end of `[since, until)` and at the edges within.
+
+        Without `since` nothing is opened with; without `until` the latest balance closes. `workspaces` None is all.
+        """
+
+    def elevenlabs_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[ElevenLabsTotals]:
+        """Return what the balances say at the start and end of `[since, until)` and at the edges within."""
+
+    def llm_usage(self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None) -> LlmUsage:
+        """Return the token usage of `[since, until)` by model and category, of these workspaces together."""
+
+    def active_hours(
+        self, source: Source, workspaces: Collection[int] | None = None
+    ) -> tuple[datetime, datetime] | None:
+        """Return the first and the last hour with activity of these workspaces, or None when there was none ever."""
+
     def price_unit(self) -> str | None:
         """Return the currency that Twilio bills in (USD), or None before the first priced leg."""
+
+
+class Breakdowns(Protocol):
+    """Usage of `[since, until)` cut by what balances do not carry, read from the records of that period alone.
+
+    None is the beginning, and the end; `workspaces` None is all of them. Sums equal those of the balances.
+    """
+
+    def calls_by_kind(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[CallGroup]:
+        """Return the usage by direction and status of the legs."""
+
+    def calls_by_quarter_hour(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[tuple[datetime, TwilioTotals]]:
+        """Return the usage of each quarter of an hour with activity: every zone's hours begin at one."""
+
+    def conversations_by_agent(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[AgentGroup]:
+        """Return the usage by workspace and agent, without token usage per model."""
+
+
+class CallCosts(Protocol):
+    """What each call cost in all, however many records it has at both providers."""
+
+    def call_costs(
+        self, wanted: CallFilter, key: SortKey, *, descending: bool, limit: int, offset: int = 0
+    ) -> list[CallCost]:
+        """Return a page of the calls. What is not known comes last; calls that are equal go by start, then id."""
+
+    def call_summary(self, wanted: CallFilter) -> CallSummary:
+        """Return how many calls there are by match, and what their records add up to."""
+
+    def call(self, record_id: str) -> CallDetail | None:
+        """Return the call that a leg (by its sid) or a conversation (by its id) belongs to."""
 
 
 class Runs(Protocol):
@@ -89,7 +174,10 @@ class Runs(Protocol):
         now: datetime,
         stale_before: datetime,
     ) -> SyncRun:
-        """Open a run, or raise AlreadyRunningError; one whose heartbeat is before `stale_before` is taken over."""
+        """Open a run, or raise AlreadyRunningError; one whose heartbeat is before `stale_before` is taken over.
+
+        A source has two locks: one for the hourly run and the sweep, one for the backfill.
+        """
 
     def record_skipped(
         self, source: Source, window: tuple[datetime, datetime], reason: str, *, now: datetime
@@ -104,11 +192,24 @@ class Runs(Protocol):
 
     def run(self, run_id: int) -> SyncRun | None: ...
 
-    def runs(self, source: Source | None = None, *, limit: int = 50) -> list[SyncRun]:
+    def runs(self, source: Source | None = None, *, kind: RunKind | None = None, limit: int = 50) -> list[SyncRun]:
         """Return the history, newest first."""
 
     def last_success(self, source: Source, kind: RunKind | None = None) -> SyncRun | None:
-        """Return the latest successful run: the next window starts where it ended."""
+        """Return the latest successful run: the next window starts where it ended. Without `kind`, no backfill."""
+
+    def notable_runs(self) -> list[SyncRun]:
+        """Return what tells how current the data is, the newest first.
+
+        That is of each source every open run, the latest run, the one that ended last, and the latest that went well
+        and was no backfill.
+        """
+
+    def gaps(self, source: Source, *, since: datetime) -> list[tuple[datetime, datetime]]:
+        """Return the stretches, from `since` or the first window to the end of the last, that no window covers.
+
+        Only windows of successful runs count, of any kind.
+        """
 
 
 class Registry(Protocol):
@@ -128,8 +229,17 @@ class Registry(Protocol):
 
     def save_agent(self, agent: Agent) -> None: ...
 
-    def unregistered_numbers(self) -> list[UnregisteredNumber]:
+    def change_registry(self, changes: Sequence[RegistryChange], *, dry_run: bool = False) -> Outcome:
+        """Carry out the changes in order, in one transaction; a refused one leaves no trace, and the others in place.
+
+        Stored records are re-attributed and their balances refreshed. With `dry_run` nothing is kept.
+        """
+
+    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
         """Return our numbers whose usage is Unassigned, the last used first."""
+
+    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+        """Return the agents of Unassigned conversations, the last used first."""
 
 
 class Checks(Protocol):
@@ -146,14 +256,42 @@ class Checks(Protocol):
     def duplicate_snapshots(self, source: Source) -> list[tuple[int, datetime]]:
         """Return (workspace id, hour) of balances stored twice."""
 
+    def workspaces_to_refresh(self, source: Source) -> int:
+        """Return of how many workspaces balances wait to be refreshed."""
+
     def wrong_snapshots(self, source: Source) -> list[tuple[int, datetime]]:
-        """Return (workspace id, hour) of balances that are not the sum of their records."""
+        """Return (workspace id, hour) of balances that are not the sum of their records, nor wait to be refreshed."""
 
     def foreign_currency_legs(self) -> int:
         """Return how many legs are priced in another currency than the account's, and so not added."""
 
 
-class Store(Records, Balances, Runs, Registry, Checks, Protocol):
+class Moving(Protocol):
+    """What a copy of the whole store needs beside records, numbers and agents. Adding may be repeated."""
+
+    def day_digests(self, source: Source) -> dict[date, DayDigest]:
+        """Return for each UTC day with records what these add up to."""
+
+    def gone_ids(self, source: Source) -> list[str]:
+        """Return the stored records that the provider no longer has."""
+
+    def add_failures(self, failures: Sequence[StoredFailure]) -> None:
+        """List failures of another store as they are listed there; of one that is known, the later."""
+
+    def closed_runs_after(self, run_id: int, limit: int) -> list[SyncRun]:
+        """Return the next closed runs in the order of their ids."""
+
+    def add_runs(self, runs: Sequence[SyncRun]) -> None:
+        """Add the closed runs of another store that are not here yet, under their own ids where these are free."""
+
+    def add_workspaces(self, workspaces: Sequence[Workspace]) -> None:
+        """Add workspaces of another store whose names are not here yet, under their own ids where these are free."""
+
+    def expect_price_unit(self, unit: str) -> None:
+        """Fix the currency that Twilio bills in, unless it is known."""
+
+
+class Store(Records, Balances, Breakdowns, CallCosts, Runs, Registry, Checks, Moving, Protocol):
     """All of it, on one database."""
 
     def claim_for(self, data: str) -> None:

@@ -1,13 +1,14 @@
-"""Twilio's call list (API 2010-04-01), read over HTTP: one `CallLeg` per leg."""
+"""Twilio's calls and numbers (API 2010-04-01), read over HTTP: one `CallLeg` per leg."""
 
+import base64
 import email.utils
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
-import httpx
 from pydantic import BeforeValidator, Field, ValidationError
 
 from sync.errors import (
@@ -19,15 +20,17 @@ from sync.errors import (
     WrongCredentialsError,
 )
 from sync.fanout import fetch_each
-from sync.http import Json, JsonClient, Params, RetryPolicy
-from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure
+from sync.http import Answer, Json, JsonClient, Params, RetryPolicy
+from sync.limits import ConcurrencyLimit
+from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure, ListedNumber
 from sync.times import utc_now
 from sync.wire import Count, Price, WireModel, owned_number, what_is_wrong
 
 PAGE_SIZE = 1000  # the largest that Twilio gives
 MAX_PAGES = 100_000
-CONCURRENCY = 4  # the limit is on requests at once per account, and unpublished
+DAY = timedelta(days=1)
 
+_NUMBERS = "IncomingPhoneNumbers"
 UNFINISHED = ("queued", "ringing", "in-progress")
 
 
@@ -59,6 +62,11 @@ class _Call(WireModel):
     price_unit: str | None = None
     from_number: str | None = Field(None, alias="from")
     to_number: str | None = Field(None, alias="to")
+
+
+class _Number(WireModel):
+    phone_number: str
+    friendly_name: str | None = None
 
 
 def parse_leg(raw: Json, *, fetched_at: datetime) -> CallLeg:
@@ -113,17 +121,22 @@ class TwilioClient:
         *,
         base_url: str = "https://api.twilio.com",
         retries: RetryPolicy | None = None,
+        limit: ConcurrencyLimit | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._calls = f"/2010-04-01/Accounts/{account_sid}/Calls"
+        account = f"/2010-04-01/Accounts/{account_sid}"
+        self._calls = f"{account}/Calls"
+        self._numbers = f"{account}/{_NUMBERS}"
         self._clock = clock
+        self._limit = limit or ConcurrencyLimit()
         self._api = JsonClient(
             "Twilio",
             base_url,
             explain=_explain,
             setting="TWILIO_BASE_URL",
-            auth=httpx.BasicAuth(*auth),
+            headers={"Authorization": _basic(*auth)},
             retries=retries,
+            limit=self._limit,
         )
 
     def __enter__(self) -> Self:
@@ -138,9 +151,18 @@ class TwilioClient:
         Twilio's documents disagree on whether `StartTime>` cuts by day or by second: filtered here again. There is
         no upper bound, since one that is cut to the day would drop today's calls.
         """
-        since = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for leg in self._list({"StartTime>": since, "PageSize": PAGE_SIZE}):
+        for leg in self._list({"StartTime>": _moment(start), "PageSize": PAGE_SIZE}):
             if isinstance(leg, Failure) or leg.started_at >= start:
+                yield leg
+
+    def calls_between(self, start: datetime, end: datetime) -> Iterator[CallLeg | Failure]:
+        """Yield the legs that started in `[start, end)`, newest first.
+
+        The upper bound is asked for a day later and filtered here, since it may be cut to the day.
+        """
+        params: Params = {"StartTime>": _moment(start), "StartTime<": _moment(end + DAY), "PageSize": PAGE_SIZE}
+        for leg in self._list(params):
+            if isinstance(leg, Failure) or start <= leg.started_at < end:
                 yield leg
 
     def unfinished_calls(self) -> Iterator[CallLeg | Failure]:
@@ -150,43 +172,66 @@ class TwilioClient:
 
     def calls(self, sids: Iterable[str]) -> Iterator[CallLeg | Failure]:
         """Yield the legs with these sids, several requests at a time, and a Failure for each without one."""
-        return fetch_each(self.call, sids, concurrency=CONCURRENCY)
+        return fetch_each(self.call, sids, workers=self._limit.most)
 
     def call(self, sid: str) -> CallLeg:
         """Return one leg, or raise RecordNotFoundError or MalformedRecordError."""
         fetched_at = self._clock()
         return parse_leg(self._api.get(f"{self._calls}/{quote(sid, safe='')}.json"), fetched_at=fetched_at)
 
+    def phone_numbers(self) -> list[ListedNumber]:
+        """Return the numbers that the account has now: released ones have left this list, not the calls."""
+        pages = self._pages(self._numbers, "incoming_phone_numbers", {"PageSize": PAGE_SIZE})
+        return [_read_number(raw) for page, _ in pages for raw in page]
+
     def _list(self, params: Params) -> Iterator[CallLeg | Failure]:
-        for page, fetched_at in self._pages(params):
+        for page, fetched_at in self._pages(self._calls, "calls", params):
             for raw in page:
                 yield _leg_or_failure(raw, fetched_at)
 
-    def _pages(self, params: Params) -> Iterator[tuple[list[Any], datetime]]:
-        uri: str | None = f"{self._calls}.json"
+    def _pages(self, resource: str, key: str, params: Params) -> Iterator[tuple[list[Any], datetime]]:
+        uri: str | None = f"{resource}.json"
         query: Params | None = params
         visited: set[str] = set()
         previous: list[Any] = []
         while uri:
             fetched_at = self._clock()
-            calls, next_uri = _envelope(self._api.get(uri, query))
-            if (uri in visited and not query) or (calls and calls == previous) or len(visited) > MAX_PAGES:
+            records, next_uri = _envelope(self._api.get(uri, query), key)
+            if (uri in visited and not query) or (records and records == previous) or len(visited) > MAX_PAGES:
                 raise UnexpectedAnswerError(
-                    "Twilio sent the same page of calls twice, so the list has no end; the next run tries again."
+                    f"Twilio sent the same page of {_words(key)} twice, so the list has no end; try again later."
                 )
-            yield calls, fetched_at
+            yield records, fetched_at
             visited.add(uri if query is None else "")
-            uri, query, previous = next_uri, None, calls  # the uri carries every filter already
+            uri, query, previous = next_uri, None, records  # the uri carries every filter already
 
 
-def _envelope(body: Json) -> tuple[list[Any], str | None]:
-    calls = body.get("calls") if isinstance(body, dict) else None
-    if not isinstance(calls, list):
-        raise UnexpectedAnswerError("Twilio's answer has no list of calls; check that TWILIO_BASE_URL is its API.")
+def _words(key: str) -> str:
+    return key.removeprefix("incoming_").replace("_", " ")
+
+
+def _read_number(raw: Json) -> ListedNumber:
+    try:
+        number = _Number.model_validate(raw)
+    except ValidationError as exc:
+        raise UnexpectedAnswerError(f"Twilio sent a number that cannot be read: {what_is_wrong(exc)}.") from exc
+    return ListedNumber(phone_number=number.phone_number, label=number.friendly_name)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _envelope(body: Json, key: str) -> tuple[list[Any], str | None]:
+    records = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(records, list):
+        raise UnexpectedAnswerError(
+            f"Twilio's answer has no list of {_words(key)}; check that TWILIO_BASE_URL is its API."
+        )
     next_uri = body.get("next_page_uri") or None
     if next_uri and (not str(next_uri).startswith("/") or str(next_uri).startswith("//")):
         raise UnexpectedAnswerError("Twilio's next page leads to another server; the key was not sent there.")
-    return calls, next_uri
+    return records, next_uri
 
 
 def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure:
@@ -197,16 +242,21 @@ def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure:
         return Failure(record_id=str(sid or ""), error=str(exc))
 
 
-def _explain(response: httpx.Response) -> ProviderError | None:
+def _basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def _explain(answer: Answer) -> ProviderError | None:
     """Twilio answers a missing permission with 401 and code 20003 too, so the sentence names both causes."""
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    what, permission = ("phone numbers", "Phone Numbers") if _NUMBERS in answer.path else ("calls", "Voice")
+    if answer.status == HTTPStatus.UNAUTHORIZED:
         return WrongCredentialsError(
             "Twilio does not accept the credentials (401): check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or that "
-            "the API key may read calls."
+            f"the API key may read {what}."
         )
-    if response.status_code == httpx.codes.FORBIDDEN:
-        return MissingPermissionError("The Twilio key may not read calls (403): allow it Voice, read.")
-    if response.status_code == httpx.codes.NOT_FOUND:
+    if answer.status == HTTPStatus.FORBIDDEN:
+        return MissingPermissionError(f"The Twilio key may not read {what} (403): allow it {permission}, read.")
+    if answer.status == HTTPStatus.NOT_FOUND:
         return RecordNotFoundError(
             "Twilio does not know this record (404): it was deleted, or TWILIO_ACCOUNT_SID is another account."
         )

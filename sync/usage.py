@@ -1,10 +1,10 @@
 """Usage of a period: closing minus opening balance, by workspace, in sum and over time. Pages and API share it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import pairwise
 
-from sync.models import AnyTotals, ElevenLabsTotals, TwilioTotals
+from sync.models import AnyTotals, Cost, ElevenLabsTotals, Statement, TwilioTotals
 from sync.store import Balances
 
 ByWorkspace = Mapping[int, AnyTotals]
@@ -24,16 +24,20 @@ def elevenlabs_usage(store: Balances, since: datetime | None, until: datetime | 
     return _between(*store.elevenlabs_balances([since, until]), nothing=ElevenLabsTotals())
 
 
-def twilio_series(store: Balances, edges: Sequence[datetime]) -> list[dict[int, TwilioTotals]]:
-    """Return the usage of each stretch between two neighbouring edges; n edges give n - 1 stretches."""
-    balances = store.twilio_balances(edges)
-    return [_between(before, after, nothing=TwilioTotals()) for before, after in pairwise(balances)]
+def by_workspace(statement: Statement[AnyTotals], nothing: AnyTotals) -> dict[int, AnyTotals]:
+    """Return what each workspace used in the period of the statement, without token usage per model."""
+    return _between(statement.opening, statement.closing, nothing=nothing)
 
 
-def elevenlabs_series(store: Balances, edges: Sequence[datetime]) -> list[dict[int, ElevenLabsTotals]]:
-    """Return the usage of each stretch between two neighbouring edges; n edges give n - 1 stretches."""
-    balances = store.elevenlabs_balances(edges)
-    return [_between(before, after, nothing=ElevenLabsTotals()) for before, after in pairwise(balances)]
+def over_time(statement: Statement[AnyTotals]) -> list[AnyTotals]:
+    """Return what all used together between neighbouring edges; n edges give n - 1 stretches."""
+    return [after - before for before, after in pairwise(statement.sums)]
+
+
+def costs_over_time(statement: Statement[AnyTotals], workspace_id: int) -> list[Cost]:
+    """Return what a workspace's usage cost between neighbouring edges."""
+    costs = statement.costs.get(workspace_id) or [Cost()] * len(statement.sums)
+    return [after.since(before) for before, after in pairwise(costs)]
 
 
 def total_of(usage: Iterable[AnyTotals], nothing: AnyTotals) -> AnyTotals:

@@ -8,6 +8,7 @@ from sync.models import PROVIDER_NAMES, SOURCES, Source
 from sync.store import Store
 
 SHOWN = 3  # examples named in a sentence
+COUNTED = 200  # unregistered numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +84,13 @@ def _balances(store: Store, source: Source) -> Finding:
 
 def _numbers(store: Store) -> Finding:
     """Usage of unregistered numbers is kept under Unassigned, so this is work to do and not an error in the data."""
-    unregistered = store.unregistered_numbers()
+    unregistered = store.unregistered_numbers(limit=COUNTED)
     if not unregistered:
         return Finding(check="numbers registered", ok=True, message="Every number with calls is registered.")
     numbers = ", ".join(f"…{number.phone_number[-4:]} ({number.records:,})" for number in unregistered[:SHOWN])
+    count = f"{COUNTED} or more" if len(unregistered) == COUNTED else len(unregistered)
     message = (
-        f"{len(unregistered)} numbers with usage belong to no workspace and count as Unassigned: {numbers}; "
+        f"{count} numbers with usage belong to no workspace and count as Unassigned: {numbers}; "
         "register them with `python -m sync phones import`."
     )
     return Finding(check="numbers registered", ok=False, message=message, is_error=False)

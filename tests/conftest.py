@@ -20,6 +20,8 @@ settings.register_profile("here", deadline=None, print_blob=True, max_examples=6
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
+pytest_plugins = ("tests.opened_pages", "tests.chromium")
+
 SLOW = {"supabase_projects", "open_supabase", "supabase"}
 
 

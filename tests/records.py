@@ -22,6 +22,18 @@ from sync.models import (
     TokenUsage,
     TwilioTotals,
 )
+from sync.registry import (
+    AddWorkspace,
+    DeleteAgent,
+    DeleteNumber,
+    DeleteWorkspace,
+    EditNumber,
+    MoveNumber,
+    RegisterAgent,
+    RegisterNumber,
+    RegistryChange,
+    RenameWorkspace,
+)
 from sync.store import Store
 
 Sql = Callable[[str], list[tuple[Any, ...]]]
@@ -36,6 +48,11 @@ OUR_NUMBER, OTHER_NUMBER, THIRD_NUMBER = NUMBERS = ("+34910000001", "+3491000000
 CALLER = "+34600000009"
 OUR_AGENT, OTHER_AGENT = AGENTS = ("agent_sales", "agent_support")
 WORKSPACES = ("Acme", "Borealis", "Cumulus")
+
+TABLES = (
+    *("workspaces", "workspace_phones", "workspace_agents", "calls", "elevenlabs_conversations"),
+    *("twilio_snapshots", "elevenlabs_snapshots", "stale_balances"),
+)
 
 
 def make_leg(**changes: Any) -> CallLeg:
@@ -231,6 +248,35 @@ def phone_periods(draw: st.DrawFn, first_day: datetime = FIRST_DAY) -> Phone:
 
 def agents() -> st.SearchStrategy[Agent]:
     return st.builds(Agent, agent_id=st.sampled_from(AGENTS), workspace_id=st.integers(1, len(WORKSPACES)))
+
+
+def registry_changes(store: Store) -> st.SearchStrategy[RegistryChange]:
+    """Return changes of what is registered now; some of them are refused."""
+    period = st.lists(moments(), min_size=2, max_size=2, unique=True).map(sorted)
+    dates = period.flatmap(
+        lambda at: st.fixed_dictionaries(
+            {"valid_from": st.sampled_from([None, at[0]]), "valid_until": st.sampled_from([None, at[1]])}
+        )
+    )
+    names, numbers, agent_ids = (st.sampled_from(kind) for kind in ([*WORKSPACES, "Dora"], NUMBERS, AGENTS))
+    ids = st.sampled_from([workspace.id for workspace in store.workspaces()])
+    phone_ids = st.sampled_from([phone.id for phone in store.phones()] or [1])
+    return st.one_of(
+        st.builds(AddWorkspace, name=names),
+        st.builds(RenameWorkspace, workspace_id=ids, name=names),
+        st.builds(DeleteWorkspace, workspace_id=ids),
+        st.builds(lambda at, **whose: RegisterNumber(**whose, **at), dates, workspace=names, phone_number=numbers),
+        st.builds(MoveNumber, workspace=names, phone_number=numbers, valid_from=moments()),
+        st.builds(lambda at, phone_id: EditNumber(phone_id=phone_id, label=None, **at), dates, phone_ids),
+        st.builds(DeleteNumber, phone_id=phone_ids),
+        st.builds(RegisterAgent, workspace=names, agent_id=agent_ids),
+        st.builds(DeleteAgent, agent_id=agent_ids),
+    )
+
+
+def everything_stored(sql: Sql) -> list[list[tuple[Any, ...]]]:
+    """Return all rows of the tables that a change of the registry may touch."""
+    return [sql(f"select * from {table} order by 1, 2, 3") for table in TABLES]
 
 
 def add_workspaces(store: Store) -> list[int]:

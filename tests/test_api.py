@@ -3,10 +3,12 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -23,11 +25,12 @@ from demo.fleet import Fleet
 from demo.server import create_app, running
 from sync import api
 from sync.bootstrap import Services, build
-from sync.models import ElevenLabsTotals, RunKind, SyncRun
+from sync.models import ElevenLabsTotals, Failure, RunKind, SyncRun
 from sync.settings import Settings, load
 from sync.sqlite_store import SqliteStore
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
 from tests.asgi_call import ask
+from tests.declared_answers import assert_declared
 from tests.local_supabase import LocalSupabase
 from tests.records import make_conversation, make_leg, make_phone
 from tests.scripted_server import Answer, ScriptedServer
@@ -39,11 +42,13 @@ STATS = ("/api/twilio-stats", "/api/elevenlabs-stats")
 ROUTES = [
     ("POST", "/api/sync-hourly"),
     ("POST", "/api/sync-elevenlabs-hourly"),
+    ("POST", "/api/sync-elevenlabs"),
     ("GET", "/api/sync-runs"),
     ("GET", "/api/sync-runs/1"),
     ("GET", "/api/twilio-stats"),
     ("GET", "/api/elevenlabs-stats"),
     ("GET", "/api/workspaces"),
+    ("GET", "/api/openapi.json"),
 ]
 ELSEWHERE = [
     ("GET", "/api"),
@@ -51,6 +56,8 @@ ELSEWHERE = [
     ("GET", "/api/unknown"),
     ("DELETE", "/api/sync-runs"),
     ("GET", "/api/x/y"),
+    ("POST", "/api/health"),
+    ("DELETE", "/api/health"),
 ]
 
 
@@ -64,8 +71,13 @@ class Caller:
         self._app = Starlette(routes=[*api.mount(services), Route("/{path:path}", page)])
         self._headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
 
-    def __call__(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return ask(self._app, method, path, self._headers if headers is None else headers)
+    def __call__(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, content: bytes = b""
+    ) -> httpx.Response:
+        answer = ask(self._app, method, path, self._headers if headers is None else headers, content)
+        if path.startswith("/api/"):
+            assert_declared(method, path, answer)
+        return answer
 
     def json(self, path: str, method: str = "GET") -> Any:
         answer = self(method, path)
@@ -279,6 +291,114 @@ def begun(services: Services, source: Any) -> SyncRun:
     )
 
 
+BACKFILL = "/api/sync-elevenlabs"
+
+
+def finished(services: Services, run_id: int) -> SyncRun:
+    deadline = monotonic() + 20
+    while (run := services.store.run(run_id)) is None or run.state == "running":
+        assert monotonic() < deadline, "it did not happen in time"
+        sleep(0.02)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("query", "content"),
+    [("?since=2026-11-17&until=2026-11-18", b""), ("", b'{"since": "2026-11-17", "until": "2026-11-18"}')],
+)
+def test_a_historical_sync_is_started_and_goes_on_by_itself(
+    services: Services, call: Caller, query: str, content: bytes
+) -> None:
+    answer = call("POST", BACKFILL + query, content=content)
+
+    body = exact(answer)
+    run = finished(services, body["run"]["id"])
+    shown = call.json(f"/api/sync-runs/{run.id}")
+    assert (answer.status_code, body["status"], body["run"]["kind"]) == (202, "started", "backfill")
+    assert (run.window_start, run.window_end) == (
+        datetime(2026, 11, 17, tzinfo=UTC),
+        datetime(2026, 11, 18, tzinfo=UTC),
+    )
+    assert run.state == "ok"
+    assert run.saved == services.store.count_rows()["elevenlabs_conversations"] > 0
+    assert (shown["state"], shown["saved"], shown["share_walked"], shown["failures"]) == ("ok", run.saved, 1, [])
+
+
+def test_a_historical_sync_that_is_told_nothing_reaches_back_thirteen_months(services: Services, call: Caller) -> None:
+    run = finished(services, exact(call("POST", BACKFILL))["run"]["id"])
+
+    assert (run.window_start, run.window_end) == (NOW - 396 * DAY, NOW)
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "sentence"),
+    [
+        ("?since=yesterday", b"", "since must be a date such as 2026-11-01"),
+        ("?since=2026-11-02&until=2026-11-01", b"", "since must be before until."),
+        ("?since=2999-01-01", b"", "since must be before until, and not in the future."),
+        ("?until=2020-01-01", b"", "since must be before until, and not in the future."),
+        ("", b"since=2026-01-01", 'The body must be JSON, such as {"since": "2026-01-01"}.'),
+        ("", b"\xff\xfe", 'The body must be JSON, such as {"since": "2026-01-01"}.'),
+        ("", b'["2026-01-01"]', "The body must be a JSON object of texts"),
+        ("", b'{"since": 20260101}', "The body must be a JSON object of texts"),
+    ],
+)
+def test_a_historical_sync_that_cannot_be_meant_is_400_with_what_is_right(
+    services: Services, call: Caller, query: str, content: bytes, sentence: str
+) -> None:
+    answer = call("POST", BACKFILL + query, content=content)
+
+    assert answer.status_code == 400
+    assert exact(answer)["error"].startswith(sentence)
+    assert services.store.runs() == []
+
+
+@pytest.mark.parametrize("path", [BACKFILL, "/api/sync-hourly", "/api/sync-elevenlabs-hourly"])
+def test_a_large_body_is_413_and_nothing_is_started(services: Services, call: Caller, path: str) -> None:
+    answer = call("POST", path, content=b" " * 10_001)
+
+    assert (answer.status_code, exact(answer)["error"]) == (413, "The body may have 10000 bytes at most.")
+    assert services.store.runs() == []
+
+
+def test_a_body_that_is_not_needed_is_passed_over(services: Services, call: Caller) -> None:
+    assert call("POST", "/api/sync-hourly", content=b"x" * 10_000).status_code == 200
+
+
+def test_a_second_historical_sync_is_409_with_the_first_and_the_hourly_one_is_none(
+    services: Services, call: Caller
+) -> None:
+    begun(services, "elevenlabs")
+    backfill = services.store.begin_run(
+        "elevenlabs", RunKind.BACKFILL, (NOW - DAY, NOW), owner="elsewhere:1:1", now=NOW, stale_before=NOW - HOUR
+    )
+
+    answer = call("POST", BACKFILL)
+
+    assert answer.status_code == 409
+    assert exact(answer)["run"]["id"] == backfill.id
+
+
+def test_a_historical_sync_without_a_key_is_503_with_what_to_set(environment: Environment, url: str) -> None:
+    variables = keys(url)
+    del variables["ELEVENLABS_API_KEY"]
+
+    answer = Caller(environment.services(**variables))("POST", BACKFILL)
+
+    assert answer.status_code == 503
+    assert exact(answer)["error"].startswith("ElevenLabs is not configured; set ELEVENLABS_API_KEY")
+
+
+def test_a_run_with_failures_shows_them(services: Services, call: Caller) -> None:
+    run = begun(services, "elevenlabs")
+    services.store.save_failures("elevenlabs", [Failure(record_id="conv_1", error="It cannot be read.")], now=NOW)
+    services.store.save_progress(replace(run, done=1, failed=1), now=NOW)
+
+    (failure,) = call.json(f"/api/sync-runs/{run.id}")["failures"]
+
+    assert (failure["record_id"], failure["error"], failure["attempts"]) == ("conv_1", "It cannot be read.", 1)
+
+
 def test_the_flag_skips_elevenlabs_and_records_it(environment: Environment, url: str) -> None:
     services = environment.services(DISABLE_ELEVENLABS_HOURLY_SYNC="true", **keys(url))
 
@@ -332,7 +452,10 @@ def test_the_history_is_newest_first_and_can_be_narrowed(services: Services, cal
 
     assert [run["message"] for run in call.json("/api/sync-runs")["runs"]] == ["reason 2", "reason 1", "reason 0"]
     assert [run["message"] for run in call.json("/api/sync-runs?source=twilio&limit=1")["runs"]] == ["reason 2"]
-    assert call.json("/api/sync-runs/2") == call.json("/api/sync-runs?source=elevenlabs")["runs"][0]
+    assert call.json("/api/sync-runs/2") == {
+        **call.json("/api/sync-runs?source=elevenlabs")["runs"][0],
+        "failures": [],
+    }
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "1.5", "²", "9" * 5000])
@@ -383,6 +506,8 @@ def test_twilio_statistics_are_the_sums_of_the_records(filled: Services, call: C
         "total_duration": 61 + 62 + 63 + 64,
         "billed_minutes": 8,
         "unpriced_calls": 0,
+        "average_call_duration": Decimal("62.5"),
+        "cost_per_billed_minute": Decimal("0.01062501"),
     }
     assert (stats["total_calls"], stats["total_cost"], stats["price_unit"]) == (12, Decimal("0.2550003"), "USD")
     assert '"total_cost": 0.2550003' in call("GET", "/api/twilio-stats").text, "exact on the wire, too"

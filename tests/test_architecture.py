@@ -14,22 +14,50 @@ PRODUCT = sorted([*(path for folder in FOLDERS for path in (ROOT / folder).rglob
 
 # From the inside out. A module imports from its own layer and from those before it.
 LAYERS: dict[str, set[str]] = {
-    "words": {"sync", "sync.models", "sync.errors", "sync.times"},
+    "words": {"sync", "sync.models", "sync.call_costs", "sync.errors", "sync.times", "sync.registry"},
     "tools": {
-        *("sync.store", "sync.wire", "sync.http", "sync.fanout", "sync.batches", "sync.refetch"),
-        *("sync.answers", "sync.sentences", "sync.progress", "sync.logs"),
+        *(
+            "sync.store",
+            "sync.wire",
+            "sync.http",
+            "sync.fanout",
+            "sync.ahead",
+            "sync.limits",
+            "sync.slices",
+            "sync.batches",
+            "sync.refetch",
+        ),
+        *(
+            "sync.answers",
+            "sync.openapi",
+            "sync.metrics",
+            "sync.elevenlabs_metrics",
+            "sync.sentences",
+            "sync.progress",
+            "sync.logs",
+        ),
     },
     "clients and stores": {
         *("sync.twilio", "sync.elevenlabs", "sync.elevenlabs_wire"),
         *("sync.sqlite_store", "sync.supabase_store"),
     },
     "jobs": {
-        *("sync.jobs", "sync.runs", "sync.settings", "sync.usage", "sync.freshness", "sync.verify"),
-        *("sync.phones", "sync.copying"),
+        *("sync.jobs", "sync.backfill", "sync.runs", "sync.settings", "sync.usage", "sync.freshness", "sync.verify"),
+        *("sync.phones", "sync.copying", "sync.backup"),
     },
     "bootstrap": {"sync.bootstrap", "sync.demo_providers"},
     "entry points": {
-        *("sync.cli", "sync.api", "sync.scheduler", "sync.background", "sync.__main__"),
+        *(
+            "sync.cli",
+            "sync.cli_console",
+            "sync.cli_stores",
+            "sync.api",
+            "sync.api_gate",
+            "sync.web_security",
+            "sync.scheduler",
+            "sync.background",
+            "sync.__main__",
+        ),
         *("dashboard", "pages", "streamlit_app"),
     },
 }

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from sync.errors import RegistryError
 from sync.models import (
+    SOURCES,
     UNASSIGNED,
     Agent,
     AnyTotals,
@@ -43,6 +44,7 @@ from tests.records import (
     conversation_groups,
     conversation_versions,
     elevenlabs_ledger,
+    everything_stored,
     leg_families,
     leg_versions,
     make_conversation,
@@ -51,6 +53,7 @@ from tests.records import (
     moments,
     phone_periods,
     prices,
+    registry_changes,
     stored_hours,
     twilio_ledger,
 )
@@ -70,7 +73,7 @@ class Books:
     agents: dict[str, int] = field(default_factory=dict)
     currency: str | None = None
 
-    def tell(self, store: Store, step: Step) -> None:
+    def tell(self, store: Store, step: Step, *, refresh: bool = True) -> None:
         """Tell the store and the books one thing; a number that is taken is refused by both."""
         match step:
             case Phone() if self._is_taken(step):
@@ -83,11 +86,11 @@ class Books:
                 store.save_agent(step)
                 self.agents[step.agent_id] = step.workspace_id
             case [CallLeg(), *_]:
-                store.save_calls(step)
+                store.save_calls(step, refresh=refresh)
                 self.legs += step
                 self.currency = self.currency or next((leg.price_unit for leg in step if leg.cost), None)
             case [Conversation(), *_]:
-                store.save_conversations(step)
+                store.save_conversations(step, refresh=refresh)
                 self.conversations += step
 
     def _is_taken(self, new: Phone) -> bool:
@@ -294,6 +297,91 @@ def test_every_elevenlabs_balance_is_the_sum_of_the_newest_records_whatever_came
 
         assert elevenlabs_ledger(store, sql) == books.elevenlabs_ledger()
         assert store.wrong_snapshots("elevenlabs") == []
+    store.close()
+
+
+@given(st.data())
+def test_every_balance_follows_whatever_the_registry_goes_through_and_a_dry_run_tells_it(
+    open_store: OpenStore, data: st.DataObject
+) -> None:
+    store, sql = open_store()
+    add_workspaces(store)
+    books = Books()
+    records = batches(data.draw(call_versions())) | batches(data.draw(conversation_groups()))
+
+    for _ in range(data.draw(st.integers(1, 4))):
+        books.tell(store, data.draw(records))
+        changes = data.draw(st.lists(registry_changes(store), min_size=1, max_size=3))
+        before = everything_stored(sql)
+
+        told = store.change_registry(changes, dry_run=True)
+
+        assert everything_stored(sql) == before
+        assert store.change_registry(changes) == told
+        books.phones = store.phones()
+        books.agents = {agent.agent_id: agent.workspace_id for agent in store.agents()}
+        assert twilio_ledger(store, sql) == books.twilio_ledger()
+        assert elevenlabs_ledger(store, sql) == books.elevenlabs_ledger()
+        assert sum((effect.twilio for effect in told.effects), TwilioTotals()) == TwilioTotals()
+        assert [store.wrong_snapshots(source) for source in SOURCES] == [[], []]
+    store.close()
+
+
+WAYS = st.lists(st.sampled_from(["save", "save and wait", "save and wait", "refresh"]), min_size=9)
+
+
+@given(call_histories(), WAYS)
+def test_twilio_balances_that_wait_stay_as_they_were_and_are_right_after_the_next_refresh(
+    open_store: OpenStore, history: list[Step], ways: list[str]
+) -> None:
+    store, sql = open_store()
+    add_workspaces(store)
+    books = Books()
+    ledger: Ledger[TwilioTotals] = {}
+
+    for step, way in zip(history, ways, strict=False):
+        books.tell(store, step, refresh=way == "save")
+        if way == "refresh":
+            store.refresh_balances("twilio")
+        waiting = store.workspaces_to_refresh("twilio")
+        assert waiting == 0 or not (way == "refresh" or (isinstance(step, list) and way == "save"))
+        if waiting == 0:  # registering a number may take along what waits
+            ledger = books.twilio_ledger()
+        assert twilio_ledger(store, sql) == ledger
+        assert store.wrong_snapshots("twilio") == []
+    store.refresh_balances("twilio")
+
+    assert twilio_ledger(store, sql) == books.twilio_ledger()
+    assert (store.wrong_snapshots("twilio"), store.workspaces_to_refresh("twilio")) == ([], 0)
+    store.close()
+
+
+@given(
+    conversation_histories(),
+    WAYS,
+)
+def test_elevenlabs_balances_that_wait_stay_as_they_were_and_are_right_after_the_next_refresh(
+    open_store: OpenStore, history: list[Step], ways: list[str]
+) -> None:
+    store, sql = open_store()
+    add_workspaces(store)
+    books = Books()
+    ledger: Ledger[ElevenLabsTotals] = {}
+
+    for step, way in zip(history, ways, strict=False):
+        books.tell(store, step, refresh=way == "save")
+        if way == "refresh":
+            store.refresh_balances("elevenlabs")
+        waiting = store.workspaces_to_refresh("elevenlabs")
+        assert waiting == 0 or not (way == "refresh" or (isinstance(step, list) and way == "save"))
+        if waiting == 0:  # registering a number may take along what waits
+            ledger = books.elevenlabs_ledger()
+        assert elevenlabs_ledger(store, sql) == ledger
+        assert store.wrong_snapshots("elevenlabs") == []
+    store.refresh_balances("elevenlabs")
+
+    assert elevenlabs_ledger(store, sql) == books.elevenlabs_ledger()
+    assert (store.wrong_snapshots("elevenlabs"), store.workspaces_to_refresh("elevenlabs")) == ([], 0)
     store.close()
 
 

@@ -25,7 +25,7 @@ from demo.fleet import Fleet
 from demo.server import create_app, running
 from sync.cli import app
 from sync.models import RunKind
-from sync.phones import ImportFileError, import_phones
+from sync.phones import ImportedRow, ImportFileError, import_phones, read_file
 from sync.sqlite_store import SqliteStore
 from tests.records import make_conversation, make_leg
 from tests.scripted_server import Answer, ScriptedServer
@@ -346,7 +346,18 @@ def test_a_file_that_is_no_database_is_one_line(commands: Commands) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["twilio"], ["elevenlabs"], ["all"], ["scheduler"], ["verify"], ["copy"], ["phones"], ["phones", "import"]],
+    [
+        [],
+        ["twilio"],
+        ["elevenlabs"],
+        ["all"],
+        ["backfill"],
+        ["scheduler"],
+        ["verify"],
+        ["copy"],
+        ["phones"],
+        ["phones", "import"],
+    ],
 )
 def test_every_command_explains_itself(arguments: list[str]) -> None:
     said = CliRunner().invoke(app, [*arguments, "--help"], prog_name="python -m sync")
@@ -375,7 +386,7 @@ def test_numbers_are_imported_and_may_be_imported_again(commands: Commands) -> N
     first, again = commands.run("phones", "import", "numbers.csv"), commands.run("phones", "import", "numbers.csv")
 
     assert (first.code, again.code) == (0, 0)
-    assert first.sentence() == again.sentence() == "3 of 3 numbers registered."
+    assert (first.sentence(), again.sentence()) == ("3 rows: 3 registered.", "3 rows: 3 unchanged.")
     assert commands.sql(
         "select name, phone_number, label, valid_from, valid_until from workspace_phones as phone"
         " join workspaces on workspaces.id = workspace_id order by phone.id"
@@ -387,19 +398,19 @@ def test_numbers_are_imported_and_may_be_imported_again(commands: Commands) -> N
 
 
 BAD_ROWS = [
-    ("Acme,910 000 003,,,", "phone_number: must be in international form, such as +34911234567."),
-    ("Acme,+34910000003x,,,", "phone_number: must be in international form, such as +34911234567."),
-    ("Acme,,,,", "phone_number is missing."),
-    (",+34910000003,,,", "workspace is missing."),
-    ("Acme,+34910000003,,tomorrow,", "valid_from: must be a date such as 2026-11-01, or a date and time."),
-    ("Acme,+34910000003,,,31/12/2026", "valid_until: must be a date such as 2026-11-01, or a date and time."),
+    ("Acme,910 000 003,,,", "The number …0003 is not in international form, such as +34911234567; correct it."),
+    ("Acme,+34910000003x,,,", "The number …003x is not in international form, such as +34911234567; correct it."),
+    ("Acme,,,,", "There is no phone number; give it in international form, such as +34911234567."),
+    (",+34910000003,,,", "The workspace has no name; give it one."),
+    ("Acme,+34910000003,,tomorrow,", "valid_from must be a date such as 2026-11-01, or a date and time."),
+    ("Acme,+34910000003,,,31/12/2026", "valid_until must be a date such as 2026-11-01, or a date and time."),
     (
         "Acme,+34910000003,,0001-01-01T00:00:00+14:00,",
-        "valid_from: must be a date such as 2026-11-01, or a date and time.",
+        "valid_from must be a date such as 2026-11-01, or a date and time.",
     ),
     ("Acme,+34910000003,,2026-11-02,2026-11-01", "The number …0003 cannot be registered: it would end before it"),
     ("Borealis,+34910000001,,,", "The number …0001 belongs to another workspace, or has another period, in that time"),
-    (f"{'A' * 201},+34910000003,,,", "workspace: string should have at most 200 characters."),
+    (f"{'A' * 201},+34910000003,,,", "The workspace's name is longer than 200 characters; shorten it."),
 ]
 
 
@@ -413,16 +424,38 @@ def test_rows_that_cannot_be_imported_are_told_by_their_line_and_the_others_are_
     as_json = commands.run("phones", "import", "numbers.csv", "--json")
 
     told = said.err.splitlines()
-    assert (said.code, said.out) == (1, f"2 of {len(rows)} numbers registered.\n")
+    assert (said.code, said.out) == (1, f"{len(rows)} rows: 2 registered, {len(BAD_ROWS)} refused.\n")
     for line, (sentence, (_, problem)) in enumerate(zip(told, BAD_ROWS, strict=True), start=3):
         assert sentence.startswith(f"Line {line}: {problem}")
     assert "+349100000" not in said.err
     assert as_json.code == 1
     assert as_json.json() == {
-        "imported": 2,
-        "refused": [{"line": line, "error": sentence} for line, sentence in enumerate(told, start=3)],
+        "dry_run": False,
+        "rows": [
+            {"line": 2, "fate": "unchanged", "error": None},
+            *({"line": line, "fate": "refused", "error": sentence} for line, sentence in enumerate(told, start=3)),
+            {"line": len(rows) + 1, "fate": "unchanged", "error": None},
+        ],
+        "effects": [],
     }
     assert len(commands.sql("select 1 from workspace_phones")) == 2
+
+
+def test_a_dry_run_of_an_import_tells_what_it_would_move_and_registers_nothing(
+    commands: Commands, ledger: SqliteStore
+) -> None:
+    ledger.save_calls([make_leg(sid="CA1"), make_leg(sid="CA2", cost=Decimal("0.25"))])
+    ledger.save_conversations([make_conversation(cost=None)])
+    (commands.folder / "numbers.csv").write_text(GOOD_CSV)
+
+    tried, done = (commands.run("phones", "import", "numbers.csv", *flag) for flag in (["--dry-run"], []))
+
+    effects = [
+        "Acme: +2 calls, +0.2585 USD; +1 conversation, +0 USD",
+        "Unassigned: -2 calls, -0.2585 USD; -1 conversation, +0 USD",
+    ]
+    assert tried.out.splitlines() == ["3 rows: 3 registered. Nothing was changed: this was a dry run.", *effects]
+    assert done.out.splitlines() == ["3 rows: 3 registered.", *effects]
 
 
 @pytest.mark.parametrize(
@@ -437,23 +470,20 @@ def test_rows_that_cannot_be_imported_are_told_by_their_line_and_the_others_are_
         (b"\xff\xfew\x00o\x00r\x00k\x00", "is not a CSV file in UTF-8; save it as such"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_sentence_and_imports_nothing(
-    ledger: SqliteStore, tmp_path: Path, content: bytes, sentence: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "numbers.csv").write_bytes(content)
 
     with pytest.raises(ImportFileError) as caught:
-        import_phones(ledger, tmp_path / "numbers.csv")
+        read_file(tmp_path / "numbers.csv")
 
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert ledger.phones() == []
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere.csv", "No such file"), (".", "Is a directory")])
-def test_a_file_that_is_not_there_is_one_sentence(ledger: SqliteStore, tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(ImportFileError, match=rf"cannot be read \({reason}.*\); check its name\.$"):
-        import_phones(ledger, tmp_path / name)
+        read_file(tmp_path / name)
 
 
 def test_a_file_that_cannot_be_imported_ends_the_command_with_its_sentence(commands: Commands) -> None:
@@ -469,9 +499,9 @@ def test_a_file_of_excel_with_its_invisible_mark_is_read(ledger: SqliteStore, tm
     header = GOOD_CSV.splitlines()[0]
     (tmp_path / "numbers.csv").write_text(f"{header}\r\nAcme,+34910000001,,,\r\n\r\n", "utf-8-sig")
 
-    (row,) = import_phones(ledger, tmp_path / "numbers.csv")
+    (row,) = import_phones(ledger, read_file(tmp_path / "numbers.csv")).rows
 
-    assert (row.line, row.error) == (2, None)
+    assert row == ImportedRow(line=2, fate="registered")
 
 
 # Killed in the middle
@@ -557,3 +587,82 @@ def test_a_locked_database_is_told_after_half_a_minute(command_at_a_locked_datab
 
     assert said.code == 1
     assert "is locked by another program; close that program, the next run goes on." in said.sentence()
+
+
+# The historical sync
+
+
+def test_a_backfill_fetches_the_days_it_is_told_and_says_so_in_json(commands: Commands) -> None:
+    since, until = NOW.date() - timedelta(days=1), NOW.date()
+
+    said = commands.run("backfill", "elevenlabs", "--since", f"{since}", "--until", f"{until}", "--json")
+
+    run = said.json()["run"]
+    outside = f"select count(*) from elevenlabs_conversations where started_at < '{since}' or started_at >= '{until}'"
+    assert said.code == 0
+    assert (run["kind"], run["state"], run["source"]) == ("backfill", "ok", "elevenlabs")
+    assert (run["window_start"][:10], run["window_end"][:10]) == (f"{since}", f"{until}")
+    assert run["saved"] == commands.sql("select count(*) from elevenlabs_conversations")[0][0] > 0
+    assert commands.sql(outside) == [(0,)]
+
+
+def test_a_backfill_without_an_end_reaches_until_now_and_is_told_in_a_line(commands: Commands) -> None:
+    said = commands.run("backfill", "twilio", "--since", f"{NOW.date() - timedelta(days=2)}", "--max-concurrency", "2")
+
+    assert said.code == 0
+    assert said.sentence().startswith("Twilio: ")
+    assert [run[:2] for run in commands.runs()] == [("twilio", "ok")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["backfill"],
+        ["backfill", "elevenlabs"],
+        ["backfill", "elevenlab", "--since", "2026-01-01"],
+        ["backfill", "elevenlabs", "--since", "yesterday"],
+        ["backfill", "elevenlabs", "--since", "2026-02-30"],
+        ["backfill", "elevenlabs", "--since", "2026-02-01", "--until", "2026-02-01"],
+        ["backfill", "elevenlabs", "--since", "2999-01-01"],
+        ["backfill", "elevenlabs", "--since", "2026-01-01", "--max-concurrency", "0"],
+        ["backfill", "elevenlabs", "--since", "2026-01-01", "--max-concurrency", "1000"],
+    ],
+)
+def test_a_backfill_that_cannot_be_meant_is_code_2_and_starts_nothing(commands: Commands, arguments: list[str]) -> None:
+    said = commands.run(*arguments)
+
+    assert said.code == 2
+    assert commands.runs() == []
+
+
+def test_a_backfill_that_is_interrupted_says_what_becomes_of_it_and_goes_on(tmp_path: Path) -> None:
+    faults = Faults(latency=0.1)
+    with running(create_app(Fleet(opened_at=NOW, days=5, scale=3), faults=faults, clock=lambda: NOW)) as url:
+        commands = Commands(tmp_path, url)
+        arguments = ("backfill", "elevenlabs", "--since", f"{NOW.date() - timedelta(days=6)}")
+        process = commands.start(*arguments, "--max-concurrency", "4")
+        wait_until(lambda: any(saved for _, _, saved in commands.runs()))
+        process.send_signal(signal.SIGINT)
+        stopped = ended(process)
+        faults.latency = 0.0
+
+        said = commands.run(*arguments, "--json")
+
+        assert stopped.code == 1
+        assert "The run was stopped; what it had saved is kept, the next run goes on." in stopped.err
+        assert said.code == 0
+        assert [state for _, state, _ in commands.runs()] == ["interrupted", "ok"]
+        total = commands.sql("select count(*) from elevenlabs_conversations")[0][0]
+        going_on = "select count(*) from elevenlabs_conversations where status not in ('done', 'failed')"
+        fetched_again = sum(saved for _, _, saved in commands.runs()) - total
+        assert 0 <= fetched_again <= commands.sql(going_on)[0][0]
+        assert sums_of_the_store(commands.database).conversations == sums_of_the_server(url).conversations == total
+
+
+def test_a_backfill_of_a_provider_without_a_key_says_what_to_set(commands: Commands) -> None:
+    del commands.variables["ELEVENLABS_API_KEY"]
+
+    said = commands.run("backfill", "elevenlabs", "--since", "2026-01-01")
+
+    assert said.code == 1
+    assert "ElevenLabs is not configured; set ELEVENLABS_API_KEY in .env." in said.sentence()

@@ -11,11 +11,12 @@ import pytest
 from sync.copying import copy_store
 from sync.errors import StoppedError, StoreError
 from sync.jobs import plan
-from sync.models import Agent, CallLeg, RunKind, RunState, Source
+from sync.models import UNASSIGNED, Agent, CallLeg, DayDigest, Failure, RunKind, RunState, Source
 from sync.sqlite_store import SqliteStore
 from sync.store import Store
 from tests.records import (
     DAY,
+    FETCHED,
     HOUR,
     OTHER_NUMBER,
     OUR_AGENT,
@@ -44,11 +45,11 @@ class StoppingStore(SqliteStore):
         self.legs_written = 0
         self._pages = pages
 
-    def save_calls(self, legs: Sequence[CallLeg]) -> None:
+    def save_calls(self, legs: Sequence[CallLeg], *, refresh: bool = True) -> None:
         if not self._pages:
             raise StoppedError("Stopped in the middle.")
         self._pages -= 1
-        super().save_calls(legs)
+        super().save_calls(legs, refresh=refresh)
         self.legs_written += len(legs)
 
 
@@ -124,6 +125,133 @@ def test_workspaces_that_the_target_numbers_differently_keep_their_usage(store: 
     copy(store, sqlite)
 
     assert balances(sqlite) == balances(store)
+
+
+@pytest.mark.parametrize("direction", ["out", "back"])
+def test_history_failures_and_what_is_gone_come_along(store: Store, sqlite: Store, direction: str) -> None:
+    origin, target = (store, sqlite) if direction == "out" else (sqlite, store)
+    fill(origin)
+    origin.save_failures("twilio", [Failure(record_id="CA03", error="No answer.")], now=TEN)
+    origin.save_failures("twilio", [Failure(record_id="CA03", error="Still none.")], now=TEN + HOUR)
+    origin.save_failures("elevenlabs", [Failure(record_id="conv_04", error="", is_gone=True)], now=TEN)
+    origin.record_skipped("elevenlabs", (TEN, TEN + HOUR), "The flag is set.", now=TEN + HOUR)
+    origin.begin_run("twilio", RunKind.BACKFILL, (TEN, TEN + DAY), owner="test", now=TEN + DAY, stale_before=TEN)
+
+    copy(origin, target)
+    copy(origin, target)
+
+    assert target.runs() == [run for run in origin.runs() if run.state is not RunState.RUNNING]
+    assert target.failures("twilio") == origin.failures("twilio")
+    assert (target.gone_ids("twilio"), target.gone_ids("elevenlabs")) == ([], ["conv_04"])
+    assert target.failures("elevenlabs") == []
+
+
+@pytest.mark.parametrize("direction", ["out", "back"])
+def test_workspaces_and_runs_keep_their_numbers_and_new_ones_get_others(
+    store: Store, sqlite: Store, direction: str
+) -> None:
+    origin, target = (store, sqlite) if direction == "out" else (sqlite, store)
+    fill(origin)
+
+    copy(origin, target)
+    target.find_or_add_workspace("Cumulus")
+    run = target.begin_run("twilio", RunKind.HOURLY, (TEN, TEN + DAY), owner="", now=TEN + DAY, stale_before=TEN)
+
+    clients = [workspace for workspace in origin.workspaces() if workspace.id != UNASSIGNED]
+    *copied, new, unassigned = sorted(target.workspaces(), key=lambda each: (each.id == UNASSIGNED, each.id))
+    assert copied == sorted(clients, key=lambda each: each.id)
+    assert (new.name, unassigned.name) == ("Cumulus", "Unassigned")
+    assert run.id > max(run.id for run in origin.runs())
+
+
+@pytest.mark.parametrize("direction", ["out", "back"])
+def test_runs_whose_numbers_are_taken_get_new_ones(store: Store, sqlite: Store, direction: str) -> None:
+    origin, target = (store, sqlite) if direction == "out" else (sqlite, store)
+    for number in range(3):
+        origin.record_skipped("twilio", (TEN, TEN + HOUR), f"theirs {number}", now=TEN + number * HOUR)
+    target.record_skipped("twilio", (TEN, TEN + HOUR), "ours", now=TEN - HOUR)
+
+    copy(origin, target)
+    copy(origin, target)
+
+    assert sorted(run.message or "" for run in target.runs()) == ["ours", "theirs 0", "theirs 1", "theirs 2"]
+
+
+def test_the_currency_of_the_account_comes_along_although_an_older_leg_has_another(store: Store, sqlite: Store) -> None:
+    store.save_calls([make_leg(sid="CA2", started_at=TEN + HOUR)])
+    store.save_calls([make_leg(sid="CA1", price_unit="EUR")])
+
+    copy(store, sqlite)
+
+    assert sqlite.price_unit() == "USD"
+    assert balances(sqlite) == balances(store)
+
+
+@pytest.mark.parametrize("direction", ["out", "back"])
+def test_digests_tell_days_apart_and_are_equal_in_both_stores(store: Store, sqlite: Store, direction: str) -> None:
+    origin, target = (store, sqlite) if direction == "out" else (sqlite, store)
+    fill(origin)
+    origin.save_calls([make_leg(sid="CAlate", started_at=TEN + 10 * DAY, cost=Decimal("0.00000001"), duration=None)])
+
+    copy(origin, target)
+
+    twilio = origin.day_digests("twilio")
+    assert (twilio, origin.day_digests("elevenlabs")) == (
+        target.day_digests("twilio"),
+        target.day_digests("elevenlabs"),
+    )
+    assert twilio[(TEN + 10 * DAY).date()] == DayDigest(records=1, fetched=int(FETCHED.timestamp()), cost=1, seconds=0)
+    assert twilio[TEN.date()].records == CALLS
+
+
+def test_a_record_fetched_at_the_very_end_of_a_second_is_equal_on_both_sides(store: Store, sqlite: Store) -> None:
+    store.save_calls([make_leg(fetched_at=FETCHED.replace(microsecond=999_700))])
+
+    copy(store, sqlite)
+
+    assert sqlite.day_digests("twilio")[TEN.date()].fetched == int(FETCHED.timestamp())
+
+
+class LivingStore(SqliteStore):
+    """Saves another leg whenever it has been read from, so many times."""
+
+    def __init__(self, path: Path, *, saves: int) -> None:
+        super().__init__(path)
+        self.saves = saves
+
+    def calls_after(self, place: tuple[datetime, str] | None, limit: int) -> list[CallLeg]:
+        found = super().calls_after(place, limit)
+        if self.saves:
+            self.saves -= 1
+            self.save_calls([make_leg(sid=f"CAnew{self.saves}", started_at=TEN - self.saves * HOUR)])
+        return found
+
+
+def test_what_a_sync_saves_meanwhile_comes_along(store: Store, tmp_path: Path) -> None:
+    with closing(LivingStore(tmp_path / "living.db", saves=5)) as origin:
+        fill(origin)
+
+        copy(origin, store)
+
+        assert origin.saves == 0
+        assert all_records(store) == all_records(origin)
+
+
+def test_a_sync_that_never_pauses_is_told(store: Store, tmp_path: Path) -> None:
+    with closing(LivingStore(tmp_path / "living.db", saves=10_000)) as origin:
+        fill(origin)
+
+        with pytest.raises(StoreError, match="A sync saved more in each of 3 rounds of copying"):
+            copy_store(origin, store, on_progress=lambda *_: None, rounds=3)
+
+
+def test_the_same_version_with_less_in_it_is_completed(store: Store, sqlite: Store) -> None:
+    fill(store)
+    sqlite.save_calls([make_leg(sid="CA01", cost=None)])
+
+    copy(store, sqlite)
+
+    assert all_records(sqlite) == all_records(store)
 
 
 def test_the_next_run_starts_where_the_origins_last_one_ended(store: Store, sqlite: Store) -> None:

@@ -212,10 +212,39 @@ def test_once_a_day_the_last_three_days_are_listed_again(
     assert planned(store) == (expected[0], NOW - expected[1] - MARGIN)
 
 
-def test_an_outage_longer_than_a_sweep_is_listed_whole(store: Store) -> None:
+def test_an_outage_longer_than_a_sweep_is_listed_whole_with_the_days_before_it(store: Store) -> None:
+    """A record of the day before the outage may have got its price, or another one, in the middle of it."""
     finished(store, "twilio", RunKind.SWEEP, NOW - 12 * DAY)
 
-    assert planned(store) == (RunKind.SWEEP, NOW - 12 * DAY - MARGIN)
+    assert planned(store) == (RunKind.SWEEP, NOW - 14 * DAY - MARGIN)
+
+
+def test_nothing_is_left_out_after_a_run_whose_clock_was_hours_ahead_and_an_outage(store: Store) -> None:
+    begun = NOW - 8 * DAY
+    finished(store, "twilio", RunKind.SWEEP, begun + 9 * HOUR)
+
+    _, start = planned(store)
+
+    assert start < begun
+
+
+def test_a_sweep_from_a_clock_that_was_ahead_does_not_put_off_the_next(store: Store) -> None:
+    finished(store, "twilio", RunKind.SWEEP, NOW + 400 * DAY)
+
+    assert planned(store) == (RunKind.SWEEP, NOW - 3 * DAY - MARGIN)
+
+
+def test_a_price_that_came_during_a_long_outage_is_found_after_it(
+    store: Store, twilio: FakeTwilio, sync_twilio: Sync, clock: Clock, sql: Sql
+) -> None:
+    twilio.put("CA1", started_at=NOW - HOUR, cost=None)
+    sync_twilio()
+    clock.now += 8 * DAY  # by then it is too old to be fetched again by its sid
+    twilio.put("CA1", started_at=NOW - HOUR, cost=Decimal("0.5"))
+
+    sync_twilio()
+
+    assert [Decimal(str(cost)) for (cost,) in sql("select cost from calls")] == [Decimal("0.5")]
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.INTERRUPTED])
@@ -671,7 +700,7 @@ def test_progress_is_told_batch_by_batch(store: Store, elevenlabs: FakeElevenLab
         Conditions(first_sync=FIRST_SYNC, clock=clock, on_progress=lambda run: told.append((run.done, run.total))),
     )
 
-    assert told == [(0, 450), (200, 450), (400, 450), (450, 450)]
+    assert told == [(0, None), (0, 450), (200, 450), (400, 450), (450, 450)]
 
 
 def test_a_run_that_is_switched_off_is_recorded_with_the_reason_and_moves_no_window(store: Store, clock: Clock) -> None:

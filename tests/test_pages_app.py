@@ -3,156 +3,25 @@
 import base64
 import json
 import sqlite3
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-import httpx
 import numpy as np
 import pytest
-import streamlit as st
-from starlette.applications import Starlette
-from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
 from dashboard.formats import literal
-from dashboard.periods import PRESETS, midnight
-from sync import api
-from sync.bootstrap import shared
-from sync.models import PROVIDER_NAMES, SOURCES, Phone, RunKind, RunState, Source
+from sync.models import PROVIDER_NAMES, SOURCES, RunState, Source
 from sync.sqlite_store import SqliteStore
 from sync.store import Store
-from tests.asgi_call import ask
-from tests.local_supabase import LocalSupabase
-from tests.records import DAY, HOUR, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg
-
-ROOT = Path(__file__).parent.parent
-PAGES = {"Workspaces": "workspaces", "Twilio": "twilio", "ElevenLabs": "elevenlabs"}
-SECRET = "a-secret-of-the-tests"
-REAL_CREDENTIALS = {
-    "TWILIO_ACCOUNT_SID": "AC00000000000000000000000000000000",
-    "TWILIO_AUTH_TOKEN": "made-up-token",
-    "ELEVENLABS_API_KEY": "made-up-key",
-}
-
-
-def forget_services() -> None:
-    """Empty what the process keeps: each test has a store of its own."""
-    shared.cache_clear()
-    st.cache_data.clear()
-    st.cache_resource.clear()
-
+from tests.opened_pages import PAGES, REAL_CREDENTIALS, last_7_days, metrics_of, open_page, record_run, stats, words_of
+from tests.records import DAY, make_conversation, make_leg
 
 ON_SQLITE = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)  # about the file itself
-
-
-@pytest.fixture(params=["sqlite", "supabase"])
-def settings(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[pytest.MonkeyPatch]:
-    """Give the environment of an installation with both providers, to change before the store is opened."""
-    monkeypatch.chdir(tmp_path)  # away from a developer's .env
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # AppTest leaves the page there
-    for name in ("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL", "TIMEZONE", "DISABLE_ELEVENLABS_HOURLY_SYNC"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {**REAL_CREDENTIALS, "CRON_SECRET": SECRET, "DATABASE_PATH": "ledger.db"}.items():
-        monkeypatch.setenv(name, value)
-    if request.param == "supabase":
-        project: LocalSupabase = request.getfixturevalue("supabase")
-        monkeypatch.setenv("SUPABASE_URL", project.url)
-        monkeypatch.setenv("SUPABASE_KEY", project.secret_key)
-    forget_services()
-    yield monkeypatch
-    if shared.cache_info().currsize:
-        shared().close()
-    forget_services()
-
-
-@pytest.fixture
-def ledger(settings: pytest.MonkeyPatch) -> Store:
-    """Give the empty store that the pages read."""
-    return shared().store
-
-
-@pytest.fixture
-def filled(ledger: Store) -> Store:
-    """Give a store with two clients, usage on three days of which one is older than a week, and open prices."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    for name, number in (("Acme", OUR_NUMBER), ("Borealis = $1 *bold*", OTHER_NUMBER)):
-        ledger.save_phone(Phone(phone_number=number, workspace_id=ledger.find_or_add_workspace(name)))
-    numbers = [OUR_NUMBER, OTHER_NUMBER, "+12120000003"]
-    days = [now - 20 * DAY, now - 2 * DAY, now - DAY]
-    legs = [
-        make_leg(sid=f"CA{day}{n}", our_number=number, started_at=start, cost=Decimal("0.0085") * (n + 1))
-        for day, start in enumerate(days)
-        for n, number in enumerate(numbers)
-    ]
-    ledger.save_calls([*legs, make_leg(sid="CAopen", started_at=days[-1], cost=None, price_unit=None)])
-    talks = [
-        make_conversation(
-            conversation_id=f"conv_{day}{n}", agent_number=number, started_at=start, dev_discount=n == 0, call_sid=None
-        )
-        for day, start in enumerate(days)
-        for n, number in enumerate(numbers)
-    ]
-    whole = make_conversation(conversation_id="conv_whole", started_at=days[1], llm_price=None, platform_price=None)
-    ledger.save_conversations([*talks, whole])
-    for source in SOURCES:
-        record_run(ledger, source, RunState.OK)
-    return ledger
-
-
-def record_run(
-    store: Store, source: Source, state: RunState, message: str | None = None, age: timedelta = timedelta()
-) -> None:
-    end = datetime.now(UTC) - age
-    window = (end - HOUR, end)
-    run = store.begin_run(source, RunKind.HOURLY, window, owner="", now=end, stale_before=end - HOUR)
-    if state is not RunState.RUNNING:
-        store.finish_run(run.id, state, message, now=end)
-
-
-def open_page(title: str, **filters: str) -> AppTest:
-    """Open a page as a link with these filters does. AppTest has no deep links: other pages get the period by hand."""
-    app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=30)
-    for name, value in filters.items():
-        app.query_params[name] = value
-    app.run()
-    if title != "Workspaces":
-        app.switch_page(str(ROOT / "pages" / f"{PAGES[title]}.py")).run()
-        if "period" in filters:
-            app.segmented_control(key="period").set_value(filters["period"]).run()
-    return app
-
-
-def metrics_of(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value.replace("\\", "") for metric in app.metric}
-
-
-def words_of(app: AppTest) -> str:
-    """Return what a page says beside its numbers."""
-    kinds = (app.caption, app.info, app.warning, app.error, app.markdown)
-    return "\n".join(element.value.replace("\\", "") for kind in kinds for element in kind)
-
-
-def stats(path: str, **query: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {SECRET}"}
-    answer = ask(Starlette(routes=api.mount(shared())), "GET", f"/api/{path}?{urlencode(query)}", headers)
-    assert answer.status_code == httpx.codes.OK, answer.text
-    numbers: dict[str, Any] = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)
-    return numbers
-
-
-def last_7_days() -> dict[str, str]:
-    first, last = PRESETS["7 days"](datetime.now(UTC).date())
-    zone = shared().settings.zone
-    return {"since": midnight(first, zone).isoformat(), "until": midnight(last + DAY, zone).isoformat()}
 
 
 @pytest.mark.parametrize(("period", "asked"), [("All", False), ("7 days", True)])
@@ -183,14 +52,14 @@ def test_a_filter_in_the_link_narrows_the_numbers(filled: Store) -> None:
 def test_a_filter_that_does_not_exist_falls_back_to_the_usual_one(filled: Store) -> None:
     app = open_page("Workspaces", period="Forever", zone="Mars/Olympus")
 
-    assert app.segmented_control[0].value == "30 days"
-    assert app.selectbox[0].value == "UTC"
+    assert app.selectbox(key="period").value == "30 days"
+    assert app.selectbox(key="zone").value == "UTC"
 
 
 def test_a_link_brings_its_time_zone_along(filled: Store) -> None:
     app = open_page("Workspaces", zone="Asia/Kathmandu")
 
-    assert app.selectbox[0].value == "Asia/Kathmandu"
+    assert app.selectbox(key="zone").value == "Asia/Kathmandu"
     assert "Asia/Kathmandu" in words_of(app)
 
 
@@ -214,7 +83,7 @@ def test_the_table_has_every_workspace_then_unassigned_then_the_total(filled: St
 def test_parts_of_the_cost_add_up_to_it_also_where_elevenlabs_gives_none(filled: Store) -> None:
     table = open_page("Workspaces").dataframe[0].value
 
-    parts = table[["Twilio", "Voice", "LLM", "Not itemised"]].sum(axis="columns")
+    parts = table[["Twilio cost", "Voice", "LLM", "Not itemised"]].sum(axis="columns")
     assert list(parts) == pytest.approx(list(table["Total cost"]))
 
 
@@ -282,7 +151,7 @@ def test_a_period_without_activity_names_the_last_active_day_and_widens(ledger: 
     app.main.button[0].click().run()
 
     assert f"No data available.** Nothing happened in this period. The last active day is {start:%-d %b %Y}" in said
-    assert app.segmented_control[0].value == "All"
+    assert app.selectbox(key="period").value == "All"
     assert app.metric
 
 
@@ -364,10 +233,16 @@ def test_a_broken_table_gives_a_sentence_and_leaves_the_rest(filled: Store, titl
     app = open_page(title)
 
     assert not app.exception
-    missing = "elevenlabs_snapshots" if title == "ElevenLabs" else "twilio_snapshots"
-    assert [error.value.replace("\\", "") for error in app.main.error] == [
-        f"The database ledger.db refused: no such table: {missing}."
-    ]
+    of_twilio, of_elevenlabs = (
+        f"The database ledger.db refused: no such table: {table}."
+        for table in ("twilio_snapshots", "elevenlabs_snapshots")
+    )
+    said = {
+        "Workspaces": [f"Twilio: {of_twilio}", f"ElevenLabs: {of_elevenlabs}"],
+        "Twilio": [of_twilio],
+        "ElevenLabs": [of_elevenlabs],
+    }
+    assert [error.value.replace("\\", "") for error in app.main.error] == said[title]
     assert app.title[0].value == title
     assert app.sidebar.button  # how current the data is can still be told
 

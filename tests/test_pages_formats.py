@@ -7,11 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from dashboard import formats
+from dashboard import changes, formats
 from dashboard.csv_export import to_csv
-from dashboard.metrics import elevenlabs, twilio, workspaces
 from dashboard.tables import Row, Table
-from sync.models import TwilioTotals
+from sync.elevenlabs_metrics import allowances, elevenlabs, models
+from sync.metrics import combined, twilio
+from sync.models import LlmUsage, TwilioTotals
 
 UNKNOWN = formats.UNKNOWN
 
@@ -69,10 +70,33 @@ def test_a_download_has_exact_amounts_and_leaves_the_unknown_empty() -> None:
 
     exported = Table(heading="Workspace", metrics=twilio("USD")[:2], rows=rows).csv([]).decode("utf-8-sig")
 
-    assert exported.splitlines()[1:] == ["Workspace,Cost (USD),Calls (count)", "Acme,0.0085,0", "Total,,0"]
+    assert exported.splitlines()[1:] == ["Workspace,total_cost (USD),total_calls (count)", "Acme,0.0085,0", "Total,,0"]
 
 
-@pytest.mark.parametrize("metrics", [twilio("USD"), twilio("EUR"), elevenlabs(), workspaces("USD"), workspaces("EUR")])
+@pytest.mark.parametrize(
+    "metrics",
+    [twilio("USD"), twilio("EUR"), elevenlabs(), allowances(), models(LlmUsage()), combined("USD"), combined("EUR")],
+)
 def test_every_metric_tells_formula_unit_and_source(metrics: list[object]) -> None:
     assert all("Unit: " in metric.help and "Source: " in metric.help for metric in metrics)
-    assert len({metric.label for metric in metrics}) == len(metrics)
+    assert len({metric.label for metric in metrics}) == len({metric.key for metric in metrics}) == len(metrics)
+
+
+@pytest.mark.parametrize(
+    ("amount", "before", "text"),
+    [
+        (Decimal("1.5"), Decimal(1), "+50.0%"),
+        (1, 4, "-75.0%"),
+        (3, 3, "+0.0%"),
+        (0, 0, "+0.0%"),
+        (2, 0, "new"),
+        (None, 1, None),
+        (1, None, None),
+        (Decimal(-1), Decimal(-2), "+50.0%"),
+        (1_000_000, 1, "+99,999,900.0%"),
+    ],
+)
+def test_a_change_is_a_percentage_and_new_after_nothing(
+    amount: Decimal | None, before: Decimal | None, text: str | None
+) -> None:
+    assert changes.text(amount, before) == text

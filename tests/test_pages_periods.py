@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard.buckets import Progress, cut
-from dashboard.periods import PRESETS, Period, midnight
+from dashboard.periods import PRESETS, Period, before, midnight
 from tests.records import DAY, HOUR
 
 MADRID, SANTIAGO, KATHMANDU = map(ZoneInfo, ("Europe/Madrid", "America/Santiago", "Asia/Kathmandu"))
@@ -92,3 +92,56 @@ def test_the_bucket_that_the_data_ends_in_is_in_progress() -> None:
 )
 def test_a_period_is_told_by_its_dates(first: date | None, last: date | None, dates: str) -> None:
     assert Period(first=first, last=last, zone=MADRID).dates == dates
+
+
+def period_of(preset: str, today: date, zone: ZoneInfo = MADRID) -> Period:
+    first, last = PRESETS[preset](today)
+    return Period(first=first, last=last, zone=zone)
+
+
+@pytest.mark.parametrize(
+    ("preset", "dates"),
+    [
+        ("Today", "14 Mar 2026 until 13:30"),
+        ("Yesterday", "13 Mar 2026"),
+        ("7 days", "2 Mar \N{EN DASH} 8 Mar 2026 until 13:30"),
+        ("Month to date", "1 Feb \N{EN DASH} 15 Feb 2026 until 13:30"),
+        ("Last month", "1 Jan \N{EN DASH} 31 Jan 2026"),
+    ],
+)
+def test_a_period_is_compared_with_the_same_part_of_the_one_before(preset: str, dates: str) -> None:
+    through = datetime(2026, 3, 15, 12, 30, tzinfo=UTC)
+
+    compared = before(period_of(preset, TODAY), preset, through)
+
+    assert compared
+    assert compared.dates == dates
+
+
+def test_a_longer_month_is_compared_with_all_of_a_shorter_one() -> None:
+    compared = before(
+        period_of("Month to date", date(2026, 3, 31)), "Month to date", datetime(2026, 3, 31, 9, tzinfo=UTC)
+    )
+
+    assert compared
+    assert (compared.first, compared.last, compared.stops_at) == (date(2026, 2, 1), date(2026, 2, 28), None)
+
+
+def test_the_same_part_is_by_the_clock_also_when_it_changed_in_between() -> None:
+    through = datetime(2026, 3, 29, 8, tzinfo=UTC)  # ten o'clock in Madrid, two hours after midnight is three
+
+    compared = before(period_of("Today", date(2026, 3, 29)), "Today", through)
+
+    assert compared
+    assert compared.until == datetime(2026, 3, 28, 9, tzinfo=UTC)
+
+
+def test_late_data_shortens_the_comparison_and_none_at_all_leaves_nothing_to_compare() -> None:
+    week = period_of("7 days", TODAY)
+
+    late = before(week, "7 days", datetime(2026, 3, 11, 11, tzinfo=UTC))
+
+    assert late
+    assert late.dates == "2 Mar \N{EN DASH} 4 Mar 2026 until 12:00"
+    assert before(week, "7 days", datetime(2026, 3, 1, tzinfo=UTC)) is None
+    assert before(Period(first=None, last=None, zone=MADRID), "All", datetime(2026, 3, 11, tzinfo=UTC)) is None

@@ -71,7 +71,8 @@ def neighbour() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def owner_string(process: subprocess.Popen[bytes]) -> str:
-    return f"{socket.gethostname()}:{process.pid}:{psutil.Process(process.pid).create_time():.0f}"
+    since_boot = psutil.Process(process.pid).create_time() - psutil.boot_time()
+    return f"{socket.gethostname()}:{process.pid}:{since_boot:.2f}"
 
 
 def test_a_run_is_open_inside_the_block_and_closed_after_it(store: Store, conditions: Conditions, clock: Clock) -> None:
@@ -152,7 +153,7 @@ def test_a_run_of_the_same_source_is_refused_while_one_is_open(
             pass
 
     assert caught.value.run.id == first.id
-    assert str(caught.value) == "A twilio sync started at 16:20:00 UTC is still running; wait for it to finish."
+    assert str(caught.value) == ("A sync of Twilio that began at 16:20:00 UTC is still running; wait for it to finish.")
     with open_run(store, "twilio", RunKind.HOURLY, WINDOW, conditions):
         pass
 
@@ -258,6 +259,14 @@ def test_a_process_is_known_by_more_than_its_number() -> None:
     assert own.startswith(f"{socket.gethostname()}:{os.getpid()}:")
 
 
+def test_a_process_is_still_known_when_the_machines_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, boot_time = this_process(), psutil.boot_time()
+
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot_time + 3600)  # what Linux then tells, and psutil adds
+
+    assert not has_ended(own)
+
+
 def test_a_run_shows_that_it_lives_while_it_waits(tmp_path: Path, conditions: Conditions, clock: Clock) -> None:
     store = SqliteStore(tmp_path / "ledger.db")
     with open_run(store, "twilio", RunKind.HOURLY, WINDOW, conditions) as run:
@@ -282,6 +291,7 @@ def test_every_count_is_told_to_who_watches(store: Store, clock: Clock) -> None:
         run.count(done=4, saved=3, failed=1)
 
     assert [(each.done, each.total, each.saved, each.failed) for each in told] == [
+        (0, None, 0, 0),
         (0, 2, 0, 0),
         (1, 2, 1, 0),
         (1, 5, 1, 0),

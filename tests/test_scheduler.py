@@ -133,7 +133,7 @@ PROBLEMS = [
     (
         AlreadyRunningError(make_run("twilio", RunState.RUNNING)),
         "info",
-        "Twilio: A twilio sync started at 16:20:00 UTC is still running; wait for it to finish.",
+        "Twilio: A sync of Twilio that began at 16:20:00 UTC is still running; wait for it to finish.",
     ),
     (RuntimeError("a bug"), "error", "Twilio: an error in the program; the next run goes on"),
     (KeyError("a bug"), "error", "Twilio: an error in the program; the next run goes on"),
@@ -183,7 +183,7 @@ def test_a_long_run_tells_how_far_it_is_every_few_seconds() -> None:
     with capture_logs() as logged:
         run_once(services, "elevenlabs", Event())  # type: ignore[arg-type]  # a fake
 
-    assert [line["event"] for line in logged[1:-1]] == ["ElevenLabs: 300 of 500 records"]
+    assert [line["event"] for line in logged[1:-1]] == ["ElevenLabs: 300 of 500 records, 150/s"]
 
 
 def as_dict(run: SyncRun) -> dict[str, Any]:

@@ -16,6 +16,7 @@ NAMES = (
     *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET", "TWILIO_BASE_URL"),
     *("ELEVENLABS_API_KEY", "ELEVENLABS_BASE_URL", "CRON_SECRET", "NEXT_PUBLIC_CRON_SECRET"),
     *("DISABLE_ELEVENLABS_HOURLY_SYNC", "DATABASE_PATH", "TIMEZONE", "FIRST_SYNC_DAYS", "DEMO_PORT"),
+    *("ALLOWED_HOSTS", "ALLOW_OPEN_DASHBOARD"),
 )
 SECRETS = {
     "SUPABASE_KEY": "supabase-7c21",
@@ -82,6 +83,8 @@ def test_every_documented_name_is_read(environment: Environment) -> None:
         TIMEZONE="Europe/Madrid",
         FIRST_SYNC_DAYS="7",
         DEMO_PORT="4000",
+        ALLOWED_HOSTS="Ledger.example.com, *.agency.example,[::1],",
+        ALLOW_OPEN_DASHBOARD="true",
     )
 
     assert settings.supabase_url == "https://x.supabase.co"
@@ -97,6 +100,8 @@ def test_every_documented_name_is_read(environment: Environment) -> None:
     assert settings.database_path == Path("/somewhere/else.db")
     assert settings.zone == ZoneInfo("Europe/Madrid")
     assert (settings.first_sync_days, settings.demo_port) == (7, 4000)
+    assert settings.allowed_hosts == ("ledger.example.com", "*.agency.example", "[::1]")
+    assert settings.allow_open_dashboard is True
 
 
 def test_the_documents_names_for_supabase_are_fallbacks(environment: Environment) -> None:
@@ -157,6 +162,10 @@ def test_the_example_file_is_valid_and_means_demo_data(environment: Environment)
         ("TWILIO_ACCOUNT_SID", "account-7c21", "must start with AC"),
         ("TWILIO_API_KEY", "key-7c21", "must start with SK"),
         ("DISABLE_ELEVENLABS_HOURLY_SYNC", "7c21", "input should be a valid boolean"),
+        ("ALLOWED_HOSTS", "https://7c21.example", "must be host names without a port, such as ledger.example.com"),
+        ("ALLOWED_HOSTS", "7c21.example:3093", "must be host names without a port, such as ledger.example.com"),
+        ("ALLOWED_HOSTS", "7c21.example, *", "must be host names without a port, such as ledger.example.com"),
+        ("ALLOW_OPEN_DASHBOARD", "7c21", "input should be a valid boolean"),
         ("TIMEZONE", "Middle/7c21", "must be a time zone such as Europe/Madrid"),
         ("TIMEZONE", "../../etc/7c21", "must be a time zone such as Europe/Madrid"),
         ("FIRST_SYNC_DAYS", "7c21", "input should be a valid integer"),

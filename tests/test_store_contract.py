@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from sync.errors import AlreadyRunningError, LostLockError, RegistryError, StoreError
+from sync.freshness import freshness
 from sync.models import (
     SOURCES,
     UNASSIGNED,
@@ -18,6 +20,7 @@ from sync.models import (
     RunKind,
     RunState,
     Source,
+    StoredFailure,
     SyncRun,
     TokenUsage,
     TwilioTotals,
@@ -625,6 +628,37 @@ def test_a_failure_without_an_id_is_listed_and_cannot_be_tried_again(store: Stor
     assert store.open_ids("twilio", now=TEN + HOUR) == []
 
 
+def test_failures_are_listed_the_last_failed_first_with_how_often_and_since_when(store: Store) -> None:
+    for record_id, error, minutes in [("CA1", "First.", 0), ("CA2", "Second.", 1), ("CA1", "Again.", 2)]:
+        store.save_failures("twilio", [Failure(record_id=record_id, error=error)], now=TEN + minutes * MINUTE)
+    store.save_failures("elevenlabs", [Failure(record_id="conv_1", error="Other.")], now=TEN)
+
+    again, second = store.failures("twilio")
+
+    assert again == StoredFailure(
+        source="twilio",
+        record_id="CA1",
+        error="Again.",
+        attempts=2,
+        first_failed_at=TEN,
+        last_failed_at=TEN + 2 * MINUTE,
+    )
+    assert (second.record_id, second.attempts) == ("CA2", 1)
+    assert [failure.record_id for failure in store.failures("elevenlabs")] == ["conv_1"]
+    assert store.failures("twilio", limit=1) == [again]
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_a_record_leaves_the_failures_as_soon_as_it_is_saved(store: Store, refresh: bool) -> None:
+    store.save_failures("twilio", [Failure(record_id="CA1", error="Unreadable.")], now=TEN)
+    store.save_failures("elevenlabs", [Failure(record_id="conv_1", error="Unreadable.")], now=TEN)
+
+    store.save_calls([make_leg()], refresh=refresh)
+    store.save_conversations([make_conversation()], refresh=refresh)
+
+    assert store.failures("twilio") == store.failures("elevenlabs") == []
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_record_that_is_gone_at_the_provider_is_kept_and_not_fetched_again(store: Store, source: Source) -> None:
     record_id = {"twilio": "CA1", "elevenlabs": "conv_1"}[source]
@@ -748,6 +782,22 @@ def test_a_moment_may_be_given_in_any_time_zone(store: Store) -> None:
     assert before[UNASSIGNED].total_calls == 1
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_first_and_the_last_hour_with_activity_are_told_whoever_was_active(
+    store: Store, acme: int, source: Source
+) -> None:
+    before = store.active_hours(source)
+    store.save_phone(make_phone(workspace_id=acme))
+    for at, number in [(TEN + 90 * MINUTE, OUR_NUMBER), (TEN - DAY, OTHER_NUMBER), (TEN, OUR_NUMBER)]:
+        store.save_calls([make_leg(sid=f"CA{at}", started_at=at, our_number=number)])
+        store.save_conversations([make_conversation(conversation_id=f"c{at}", started_at=at, agent_number=number)])
+
+    assert before is None
+    assert store.active_hours(source) == (TEN - DAY, TEN + HOUR)
+    assert store.active_hours(source, [acme]) == (TEN, TEN + HOUR)
+    assert store.active_hours(source, []) is None
+
+
 def test_the_account_has_the_currency_of_the_first_priced_leg(store: Store) -> None:
     store.save_calls([make_leg(cost=None, price_unit="JPY"), make_leg(sid="CA2", cost=Decimal(0), price_unit="GBP")])
     unpriced = store.price_unit()
@@ -797,6 +847,73 @@ def test_totals_out_of_range_are_refused_with_nothing_half_written(store: Store,
     assert store.wrong_snapshots("twilio") == store.wrong_snapshots("elevenlabs") == []
 
 
+# Balances that wait
+
+
+def test_records_saved_without_refresh_are_stored_while_balances_stay_as_they_were(store: Store, sql: Sql) -> None:
+    store.save_calls([make_leg(sid="CA1")])
+    store.save_conversations([make_conversation(conversation_id="conv_1")])
+
+    store.save_calls([make_leg(sid="CA2", started_at=TEN - DAY)], refresh=False)
+    store.save_conversations([make_conversation(conversation_id="conv_2", started_at=TEN - DAY)], refresh=False)
+
+    rows = store.count_rows()
+    assert (rows["calls"], rows["elevenlabs_conversations"]) == (2, 2)
+    assert (twilio_totals(store).total_legs, elevenlabs_totals(store).total_conversations) == (1, 1)
+    assert stored_hours(sql, "twilio") == stored_hours(sql, "elevenlabs") == [(UNASSIGNED, TEN)]
+    assert [store.workspaces_to_refresh(source) for source in SOURCES] == [1, 1]
+    assert store.wrong_snapshots("twilio") == store.wrong_snapshots("elevenlabs") == [], "they wait, they are not wrong"
+
+
+def test_a_refresh_brings_the_waiting_balances_of_one_source_up_to_date(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_calls([make_leg(sid="CA1"), make_leg(sid="CA2", our_number=OTHER_NUMBER)], refresh=False)
+    store.save_conversations([make_conversation()], refresh=False)
+    waiting = store.workspaces_to_refresh("twilio")
+
+    store.refresh_balances("twilio")
+
+    assert waiting >= 2
+    assert legs_by_workspace(store) == {acme: 1, UNASSIGNED: 1}
+    assert conversations_by_workspace(store) == {}
+    assert [store.workspaces_to_refresh(source) > 0 for source in SOURCES] == [False, True]
+    store.refresh_balances("twilio")
+    assert legs_by_workspace(store) == {acme: 1, UNASSIGNED: 1}
+
+
+def test_the_next_ordinary_save_of_the_source_takes_waiting_balances_along(store: Store) -> None:
+    store.save_calls([make_leg(sid="CA1", started_at=TEN - DAY)], refresh=False)
+    store.save_conversations([make_conversation(started_at=TEN - DAY)], refresh=False)
+
+    store.save_calls([make_leg(sid="CA2")])
+
+    assert twilio_totals(store).total_legs == 2
+    assert elevenlabs_totals(store).total_conversations == 0
+    assert [store.workspaces_to_refresh(source) for source in SOURCES] == [0, 1]
+
+
+def test_older_records_move_all_later_balances_by_what_they_add(store: Store, sql: Sql) -> None:
+    usage = LlmUsage({"gemini-flash": {"input": TokenUsage(tokens=3, price=Decimal("0.00000001"))}})
+    hours = [TEN, TEN + HOUR, TEN + DAY]
+    store.save_calls([make_leg(sid=f"CA{n}", started_at=at, cost=Decimal("0.1")) for n, at in enumerate(hours)])
+    talks = [
+        make_conversation(conversation_id=f"conv_{n}", started_at=at, llm_usage=usage) for n, at in enumerate(hours)
+    ]
+    store.save_conversations(talks)
+
+    older = TEN - 30 * DAY
+    store.save_calls([make_leg(sid="CAold", started_at=older, cost=Decimal("0.00000003"))], refresh=False)
+    store.save_conversations([replace(talks[0], conversation_id="conv_old", started_at=older)], refresh=False)
+    for source in SOURCES:
+        store.refresh_balances(source)
+
+    costs = [totals.total_cost for _, totals in sorted(twilio_ledger(store, sql).items())]
+    tokens = [totals.llm_usage["gemini-flash"]["input"] for _, totals in sorted(elevenlabs_ledger(store, sql).items())]
+    assert costs == [Decimal("0.00000003") + n * Decimal("0.1") for n in range(4)]
+    assert tokens == [TokenUsage(tokens=3 * n, price=n * Decimal("0.00000001")) for n in range(1, 5)]
+    assert store.wrong_snapshots("twilio") == store.wrong_snapshots("elevenlabs") == []
+
+
 # Runs
 
 WINDOW = (TEN - HOUR, TEN)
@@ -838,6 +955,31 @@ def test_runs_of_different_sources_do_not_wait_for_each_other(store: Store) -> N
     assert [run.source for run in store.runs()] == ["elevenlabs", "twilio"]
 
 
+@pytest.mark.parametrize("kind", [RunKind.HOURLY, RunKind.SWEEP])
+def test_a_backfill_and_the_hourly_run_of_a_source_do_not_lock_each_other_out(store: Store, kind: RunKind) -> None:
+    backfill = begin(store, kind=RunKind.BACKFILL)
+
+    hourly = begin(store, now=TEN + SECOND, kind=kind)
+    with pytest.raises(AlreadyRunningError) as refusal:
+        begin(store, now=TEN + MINUTE, kind=RunKind.BACKFILL)
+
+    assert refusal.value.run == backfill
+    assert store.runs() == [hourly, backfill]
+
+
+def test_a_dead_backfill_is_taken_over_by_a_backfill_only(store: Store) -> None:
+    dead = begin(store, kind=RunKind.BACKFILL)
+
+    begin(store, now=TEN + HOUR)
+    after_hourly = store.run(dead.id)
+    begin(store, now=TEN + HOUR, kind=RunKind.BACKFILL)
+    after_backfill = store.run(dead.id)
+
+    assert after_hourly is not None
+    assert after_backfill is not None
+    assert (after_hourly.state, after_backfill.state) == (RunState.RUNNING, RunState.INTERRUPTED)
+
+
 def test_a_source_is_free_again_after_its_run_has_finished(store: Store) -> None:
     store.finish_run(begin(store).id, RunState.FAILED, "Twilio is down.", now=TEN)
 
@@ -865,7 +1007,7 @@ def test_a_heartbeat_keeps_a_run_from_being_taken_over(store: Store) -> None:
 
 
 def test_progress_is_written_down(store: Store) -> None:
-    run = replace(begin(store), done=5, total=9, saved=4, failed=1)
+    run = replace(begin(store), done=5, total=9, saved=4, failed=1, position=TEN - HOUR / 2)
 
     store.save_progress(run, now=TEN + MINUTE)
 
@@ -912,10 +1054,124 @@ def test_the_last_success_is_the_latest_run_that_went_well_of_a_source_and_kind(
     assert store.last_success("elevenlabs", RunKind.SWEEP) is None
 
 
+def test_a_backfill_is_no_success_that_the_next_window_starts_from(store: Store) -> None:
+    begin_and_finish(store, "twilio", RunKind.BACKFILL, RunState.OK, TEN)
+
+    backfill = store.last_success("twilio", RunKind.BACKFILL)
+
+    assert store.last_success("twilio") is None
+    assert backfill is not None
+    assert backfill.kind is RunKind.BACKFILL
+
+
+def test_how_far_a_backfill_is_and_how_long_it_will_take_is_told_by_the_run(store: Store) -> None:
+    run = store.begin_run(
+        "elevenlabs", RunKind.BACKFILL, (TEN - 4 * DAY, TEN), owner="this host:1", now=TEN, stale_before=TEN
+    )
+    store.save_progress(replace(run, done=120, total=300, position=TEN - DAY), now=TEN + MINUTE)
+
+    underway = store.run(run.id)
+    store.finish_run(run.id, RunState.OK, None, now=TEN + 2 * MINUTE)
+    over = store.run(run.id)
+
+    assert (run.share_walked, run.records_per_second, run.seconds_left) == (0, None, None)
+    assert underway is not None
+    assert (underway.share_walked, underway.records_per_second, underway.seconds_left) == (0.25, 2, 90)
+    assert over is not None
+    assert (over.records_per_second, over.seconds_left) == (1, None)
+    assert begin(store).share_walked is None, "only a backfill walks"
+
+
 def begin_and_finish(store: Store, source: Source, kind: RunKind, state: RunState, now: datetime) -> SyncRun | None:
     run = begin(store, source, now, kind)
     store.finish_run(run.id, state, None, now=now)
     return store.run(run.id)
+
+
+def run_over(store: Store, window: tuple[datetime, datetime], **changes: Any) -> SyncRun:
+    """Record a run of Twilio over a window; it went well unless `state` says otherwise."""
+    plain = {"kind": RunKind.HOURLY, "state": RunState.OK, "ended": window[1]} | changes
+    run = store.begin_run("twilio", plain["kind"], window, owner="test", now=window[1], stale_before=TEN)
+    if plain["state"] is not RunState.RUNNING:
+        store.finish_run(run.id, plain["state"], None, now=plain["ended"])
+    return store.run(run.id) or run
+
+
+def test_notable_runs_tell_how_current_the_data_is_and_when_it_last_changed(store: Store) -> None:
+    at = TEN + 30 * DAY
+    backfill = run_over(store, (TEN, at), kind=RunKind.BACKFILL, state=RunState.RUNNING)
+    for hour in range(3):
+        run_over(store, (at, at + hour * HOUR))
+    success = run_over(store, (at, at + 3 * HOUR))
+    failures = [run_over(store, (at, at + (4 + n) * HOUR), state=RunState.FAILED) for n in range(2)]
+
+    assert store.notable_runs() == [failures[-1], success, backfill]
+
+    store.finish_run(backfill.id, RunState.OK, None, now=at + 6 * HOUR)
+
+    assert store.notable_runs() == [failures[-1], success, store.run(backfill.id)]
+    assert freshness(store, "twilio", now=at + 6 * HOUR).through == at + 3 * HOUR
+
+
+def test_notable_runs_of_one_source_do_not_hide_those_of_the_other(store: Store) -> None:
+    twilio = run_over(store, (TEN, TEN + HOUR))
+    elevenlabs = [
+        store.record_skipped("elevenlabs", (TEN, TEN + HOUR), "Switched off.", now=TEN + n * HOUR) for n in range(30)
+    ]
+
+    assert store.notable_runs() == [elevenlabs[-1], twilio]
+
+
+def test_what_no_successful_window_covers_is_a_gap(store: Store) -> None:
+    run_over(store, (TEN, TEN + HOUR))
+    run_over(store, (TEN + 3 * HOUR, TEN + 4 * HOUR))
+    run_over(store, (TEN + 4 * HOUR, TEN + 5 * HOUR), state=RunState.FAILED)
+    run_over(store, (TEN + 6 * HOUR, TEN + 7 * HOUR))
+
+    assert store.gaps("twilio", since=TEN - DAY) == [
+        (TEN + HOUR, TEN + 3 * HOUR),
+        (TEN + 4 * HOUR, TEN + 6 * HOUR),
+    ]
+    assert store.gaps("elevenlabs", since=TEN - DAY) == []
+
+
+def test_windows_that_touch_or_overlap_or_hold_each_other_leave_no_gap(store: Store) -> None:
+    run_over(store, (TEN, TEN + 8 * HOUR))
+    run_over(store, (TEN + HOUR, TEN + 2 * HOUR))
+    run_over(store, (TEN + 8 * HOUR, TEN + 9 * HOUR))
+    run_over(store, (TEN + 8 * HOUR + 45 * MINUTE, TEN + 10 * HOUR))
+
+    assert store.gaps("twilio", since=TEN) == []
+
+
+def test_a_backfill_fills_the_gap_that_it_covers(store: Store) -> None:
+    run_over(store, (TEN, TEN + HOUR))
+    run_over(store, (TEN + 5 * HOUR, TEN + 6 * HOUR))
+
+    run_over(store, (TEN + HOUR, TEN + 3 * HOUR), kind=RunKind.BACKFILL)
+
+    assert store.gaps("twilio", since=TEN) == [(TEN + 3 * HOUR, TEN + 5 * HOUR)]
+
+
+def test_gaps_before_a_moment_are_left_out_and_the_one_it_lies_in_is_cut(store: Store) -> None:
+    for start in (TEN, TEN + 2 * HOUR, TEN + 6 * HOUR):
+        run_over(store, (start, start + HOUR))
+
+    assert store.gaps("twilio", since=TEN + 4 * HOUR) == [(TEN + 4 * HOUR, TEN + 6 * HOUR)]
+    assert store.gaps("twilio", since=TEN + 6 * HOUR) == []
+    assert store.gaps("twilio", since=TEN + 30 * DAY) == []
+
+
+def test_runs_of_one_kind_can_be_listed(store: Store) -> None:
+    backfill = begin_and_finish(store, "twilio", RunKind.BACKFILL, RunState.OK, TEN)
+    hourly = begin_and_finish(store, "twilio", RunKind.HOURLY, RunState.OK, TEN + HOUR)
+    other = begin_and_finish(store, "elevenlabs", RunKind.BACKFILL, RunState.OK, TEN + HOUR)
+
+    assert store.runs("twilio", kind=RunKind.BACKFILL) == [backfill]
+    assert store.runs(kind=RunKind.BACKFILL) == [other, backfill]
+    assert store.runs("twilio", kind=RunKind.HOURLY) == [hourly]
+    assert store.runs("twilio", kind=RunKind.SWEEP) == []
+    assert store.runs(kind=RunKind.BACKFILL, limit=1) == [other]
 
 
 def test_a_skipped_run_is_on_record_and_is_no_success_and_no_lock(store: Store) -> None:
@@ -1011,10 +1267,10 @@ def test_no_balance_is_ever_stored_twice(store: Store, source: Source) -> None:
     assert store.duplicate_snapshots(source) == []
 
 
-def test_a_damaged_balance_is_mended_by_the_next_change_at_or_before_its_hour(store: Store, sql: Sql) -> None:
+def test_a_damaged_balance_is_mended_by_the_next_change_of_its_hour(store: Store, sql: Sql) -> None:
     store.save_calls([make_leg(), make_leg(sid="CA2", started_at=TEN + HOUR)])
     sql("update twilio_snapshots set total_calls = 77")
 
-    store.save_calls([make_leg(sid="CA3", started_at=TEN - HOUR)])
+    store.save_calls([make_leg(sid="CA3", started_at=TEN - HOUR), make_leg(sid="CA4", started_at=TEN + HOUR)])
 
     assert store.wrong_snapshots("twilio") == []

@@ -126,7 +126,7 @@ def test_nothing_is_cut_after_a_thousand_records(store: SupabaseStore) -> None:
     assert len(store.open_ids("elevenlabs", now=FETCHED + HOUR)) == 1100
     assert len(store.known_conversations(f"conv_{n}" for n in range(3000))) == 3000
     assert len(store.missing_parents(since=TEN)) == 2500
-    assert len(store.unregistered_numbers()) == 2501  # the conversations' too
+    assert len(store.unregistered_numbers(limit=5000)) == 2501  # the conversations' too
     assert store.count_rows()["elevenlabs_conversations"] == 3000
 
 

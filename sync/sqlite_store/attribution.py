@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 # The workspace that owned `number` at `moment`, or null.
 OWNER_OF_NUMBER = """(
@@ -17,16 +18,78 @@ OWNER_OF_CONVERSATION = f"""coalesce(
     0
 )"""
 
+SINCE_EVER, FOR_EVER = "", "9"  # sort before and after every time
+
+
+Period = tuple[str | None, str | None]  # from one time until another; None is always, and still
+
+
+@dataclass(slots=True)
+class Touched:
+    """Whose ownership has changed: numbers in certain periods, and agents."""
+
+    periods: set[tuple[str, str, str]] = field(default_factory=set)
+    agents: set[str] = field(default_factory=set)
+
+    def add_period(self, number: str, period: Period) -> None:
+        self.periods.add((number, period[0] or SINCE_EVER, period[1] or FOR_EVER))
+
+    def add_difference(self, number: str, one: Period, other: Period) -> None:
+        """Add what belongs to one of two periods only."""
+        starts = sorted([one[0] or SINCE_EVER, other[0] or SINCE_EVER])
+        ends = sorted([one[1] or FOR_EVER, other[1] or FOR_EVER])
+        self.periods |= {(number, start, end) for start, end in (starts, ends) if start < end}
+
 
 def attribute_calls(db: sqlite3.Connection, sids: Iterable[str]) -> None:
-    """Give these legs, and the legs below them, the workspace of the topmost leg that has one.
+    """Give these legs, and the legs below them, the workspace of the topmost leg that has one."""
+    _forget_changed(db)
+    db.executemany("insert or ignore into changed values (?)", ((sid,) for sid in sids))
+    _attribute_changed_calls(db)
+
+
+def attribute_conversations(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Give these conversations the workspace of their number, else of their agent."""
+    _forget_changed(db)
+    db.executemany("insert or ignore into changed values (?)", ((record_id,) for record_id in ids))
+    _attribute_changed_conversations(db)
+
+
+def attribute_touched(db: sqlite3.Connection, touched: Touched) -> None:
+    """Give the records of numbers and agents whose ownership has changed their new workspace."""
+    _forget_changed(db)
+    db.executemany(
+        "insert or ignore into changed select sid from calls"
+        " where our_number = ? and started_at >= ? and started_at < ?",
+        touched.periods,
+    )
+    _attribute_changed_calls(db)
+    _forget_changed(db)
+    db.executemany(
+        "insert or ignore into changed select conversation_id from elevenlabs_conversations"
+        " where agent_number = ? and started_at >= ? and started_at < ?",
+        touched.periods,
+    )
+    db.executemany(
+        "insert or ignore into changed select conversation_id from elevenlabs_conversations where agent_id = ?",
+        ((agent_id,) for agent_id in touched.agents),
+    )
+    _attribute_changed_conversations(db)
+
+
+def _forget_changed(db: sqlite3.Connection) -> None:
+    db.execute("create temp table if not exists changed (id text primary key) without rowid")
+    db.execute("delete from changed")
+
+
+def _attribute_changed_calls(db: sqlite3.Connection) -> None:
+    """Attribute the families of the changed legs.
 
     A child leg often carries neither of our numbers (a transfer keeps the caller's), so it inherits; a leg whose
     ancestors belong to nobody (a parent that is a `client:`) goes by its own number. Each family is walked from its
     topmost stored leg, so that none inherits what an ancestor in the same batch has just lost. `union` ends the walk
     around legs that are each other's parents.
     """
-    _name_changed(db, sids)
     db.execute(
         f"""
         with recursive line (sid, parent_call_sid) as (
@@ -49,18 +112,10 @@ def attribute_calls(db: sqlite3.Connection, sids: Iterable[str]) -> None:
     )
 
 
-def attribute_conversations(db: sqlite3.Connection, ids: Iterable[str]) -> None:
-    """Give these conversations the workspace of their number, else of their agent."""
-    _name_changed(db, ids)
+def _attribute_changed_conversations(db: sqlite3.Connection) -> None:
     db.execute(
         f"""
         update elevenlabs_conversations as conversation set workspace_id = {OWNER_OF_CONVERSATION}
         where conversation_id in (select id from changed) and workspace_id <> {OWNER_OF_CONVERSATION}
         """
     )
-
-
-def _name_changed(db: sqlite3.Connection, ids: Iterable[str]) -> None:
-    db.execute("create temp table if not exists changed (id text primary key) without rowid")
-    db.execute("delete from changed")
-    db.executemany("insert or ignore into changed values (?)", ((record_id,) for record_id in ids))

@@ -4,9 +4,11 @@ Sums of prices are taken over whole units of 1e-8, which are exact integers, and
 """
 
 import sqlite3
+from typing import Any
 
 from sync.models import Source
 from sync.sqlite_store.rows import PRICES
+from sync.sqlite_store.usage_json import change
 
 # Amounts in different currencies are never added: a leg in another one than the account's counts as unpriced. Nothing
 # is nothing in every currency, and does not fix the account's either.
@@ -44,31 +46,78 @@ SUMS = {"twilio": TWILIO_SUMS, "elevenlabs": ELEVENLABS_SUMS}
 
 
 def refresh(db: sqlite3.Connection, source: Source) -> None:
-    """Recompute the balances that the last changes of records made stale, and only those."""
-    snapshots, records, totals = SNAPSHOTS[source], RECORDS[source], list(SUMS[source])
-    stale = f"select workspace_id, since from stale_balances where source = '{source}'"
+    """Bring the balances up to date that changes of records made stale, and only those."""
+    while refresh_next(db, source):
+        pass
+
+
+def refresh_next(db: sqlite3.Connection, source: Source) -> bool:
+    """Refresh the balances of one workspace; tell whether there was one to refresh."""
+    stale = db.execute("select * from stale_balances where source = ? limit 1", (source,)).fetchone()
+    if stale is None:
+        return False
+    workspace: int = stale["workspace_id"]
+    db.execute("delete from stale_balances where source = ? and workspace_id = ?", (source, workspace))
+    before = _balance_at(db, source, workspace, stale["until"])
+    _recompute(db, source, stale)
+    after = _balance_at(db, source, workspace, stale["until"])
+    if before != after:
+        _move_later(db, source, stale, before, after)
+    return True
+
+
+def _recompute(db: sqlite3.Connection, source: Source, stale: sqlite3.Row) -> None:
+    """Add up the records from hour `since` to hour `until`, on top of the last balance before."""
+    snapshots, totals = SNAPSHOTS[source], list(SUMS[source])
     db.execute(
         f"""
-        delete from {snapshots} where id in (
-            select snapshot.id from ({stale}) as stale
-            join {snapshots} as snapshot
-                on snapshot.workspace_id = stale.workspace_id and snapshot.snapshot_date >= stale.since
-            where not exists (
-                select 1 from {records} as record
-                where record.workspace_id = snapshot.workspace_id and record.started_hour = snapshot.snapshot_date
-            )
+        delete from {snapshots} as snapshot
+        where workspace_id = :workspace_id and snapshot_date between :since and :until and not exists (
+            select 1 from {RECORDS[source]} as record
+            where record.workspace_id = :workspace_id and record.started_hour = snapshot.snapshot_date
         )
-        """
+        """,
+        dict(stale),
     )
     db.execute(
         f"""
-        {_running_totals(source, scope=stale)}
+        {_running_totals(source, scope="select :workspace_id as workspace_id, :since as since, :until as until")}
         insert into {snapshots} (workspace_id, snapshot_date, {", ".join(totals)})
         select workspace_id, snapshot_date, {", ".join(totals)} from running where snapshot_date >= since
         on conflict (workspace_id, snapshot_date) do update set {", ".join(f"{t} = excluded.{t}" for t in totals)}
-        """
+        """,
+        dict(stale),
     )
-    db.execute("delete from stale_balances where source = ?", (source,))
+
+
+def _balance_at(db: sqlite3.Connection, source: Source, workspace: int, hour: str) -> dict[str, Any]:
+    """Return the balance at the end of an hour, prices in units of 1e-8; all zero before the first one."""
+    row = db.execute(
+        f"""
+        select {", ".join(_stored_units(total) for total in SUMS[source])} from {SNAPSHOTS[source]}
+        where workspace_id = ? and snapshot_date <= ? order by snapshot_date desc limit 1
+        """,
+        (workspace, hour),
+    ).fetchone()
+    return dict(row) if row else {total: "{}" if total == "llm_usage" else 0 for total in SUMS[source]}
+
+
+def _move_later(
+    db: sqlite3.Connection, source: Source, stale: sqlite3.Row, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Add what the last recomputed balance changed by to all later ones, whose own hours did not change."""
+    changed = [total for total in SUMS[source] if before[total] != after[total]]
+    moves = {
+        total: change(before[total], after[total]) if total == "llm_usage" else after[total] - before[total]
+        for total in changed
+    }
+    db.execute(
+        f"""
+        update {SNAPSHOTS[source]} set {", ".join(map(_moved, changed))}
+        where workspace_id = :workspace_id and snapshot_date > :until
+        """,
+        dict(stale) | moves,
+    )
 
 
 def wrong_balances(db: sqlite3.Connection, source: Source) -> list[sqlite3.Row]:
@@ -76,21 +125,31 @@ def wrong_balances(db: sqlite3.Connection, source: Source) -> list[sqlite3.Row]:
     names = ", ".join(["workspace_id", "snapshot_date", *SUMS[source]])
     return db.execute(
         f"""
-        {_running_totals(source, scope="select id as workspace_id, '' as since from workspaces")}
+        {_running_totals(source, scope="select id as workspace_id, '' as since, '9' as until from workspaces")}
         select workspace_id, snapshot_date from (
             select * from (select {names} from running except select {names} from {SNAPSHOTS[source]})
             union all
             select * from (select {names} from {SNAPSHOTS[source]} except select {names} from running)
+        ) as wrong
+        where not exists (
+            select 1 from stale_balances as stale
+            where source = '{source}' and stale.workspace_id = wrong.workspace_id and since <= snapshot_date
         )
         group by workspace_id, snapshot_date order by snapshot_date, workspace_id
         """
     ).fetchall()
 
 
-def _running_totals(source: Source, *, scope: str) -> str:
-    """Return a `with` clause that ends in `running`: the balances of the workspaces in `scope`, from `since` on.
+def workspaces_to_refresh(db: sqlite3.Connection, source: Source) -> int:
+    number: int = db.execute("select count(*) from stale_balances where source = ?", (source,)).fetchone()[0]
+    return number
 
-    `scope` is a query for (workspace_id, since). The last balance before `since`, if any, opens the account.
+
+def _running_totals(source: Source, *, scope: str) -> str:
+    """Return a `with` clause that ends in `running`: the balances of the workspaces in `scope`, added up anew.
+
+    `scope` is a query for (workspace_id, since, until), both hours included. The last balance before `since`, if any,
+    opens the account.
     """
     sums = SUMS[source]
     opening = ", ".join(_stored_units(total) for total in sums)
@@ -108,7 +167,7 @@ def _running_totals(source: Source, *, scope: str) -> str:
             union all
             select scope.workspace_id, scope.since, started_hour, {adding}
             from scope cross join {RECORDS[source]} as record
-            where record.workspace_id = scope.workspace_id and started_hour >= scope.since
+            where record.workspace_id = scope.workspace_id and started_hour between scope.since and scope.until
             group by scope.workspace_id, started_hour
         ),
         running as (
@@ -122,8 +181,18 @@ def _stored_units(total: str) -> str:
     """Return a stored total in units of 1e-8. Whole and broken part apart: their product is past a double's digits."""
     if total not in PRICES:
         return total
+    return f"{_units(total)} as {total}"
+
+
+def _units(total: str) -> str:
     whole = f"cast({total} as integer)"
-    return f"{whole} * 100000000 + cast(round(({total} - {whole}) * 1e8) as integer) as {total}"
+    return f"{whole} * 100000000 + cast(round(({total} - {whole}) * 1e8) as integer)"
+
+
+def _moved(total: str) -> str:
+    if total == "llm_usage":
+        return "llm_usage = add_llm_usage(llm_usage, :llm_usage)"
+    return f"{total} = ({_units(total)} + :{total}) / 1e8" if total in PRICES else f"{total} = {total} + :{total}"
 
 
 def _nothing(total: str) -> str:

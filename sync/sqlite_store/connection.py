@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sync.errors import StoreError
+from sync.sqlite_store import call_families, usage_json
 from sync.sqlite_store.migrate import migrate
-from sync.sqlite_store.usage_json import SumLlmUsage
 
 LOCK_TIMEOUT = 30.0  # seconds that a writer waits for the others
 
@@ -42,6 +42,7 @@ class Database:
         """Give a connection whose changes are committed together at the end, or not at all."""
         with self._transaction("begin immediate") as db:
             yield db
+            call_families.refresh(db)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -68,7 +69,8 @@ class Database:
         db.row_factory = sqlite3.Row
         db.execute("pragma foreign_keys = on")
         db.execute("pragma synchronous = normal")  # with WAL: a power cut may undo the last commits, never half of one
-        db.create_window_function("sum_llm_usage", 1, SumLlmUsage)
+        db.create_window_function("sum_llm_usage", 1, usage_json.SumLlmUsage)
+        db.create_function("add_llm_usage", 2, usage_json.add, deterministic=True)
         return db
 
 

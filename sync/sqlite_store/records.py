@@ -11,9 +11,19 @@ from sync.models import (
     Failure,
     Source,
     StoredConversation,
+    StoredFailure,
 )
 from sync.sqlite_store import attribution, balances
-from sync.sqlite_store.rows import CALL, CONVERSATION, Columns, call_leg, conversation, sure_moment, to_row
+from sync.sqlite_store.rows import (
+    CALL,
+    CONVERSATION,
+    Columns,
+    call_leg,
+    conversation,
+    stored_failure,
+    sure_moment,
+    to_row,
+)
 from sync.times import iso
 
 KEYS = {"twilio": "sid", "elevenlabs": "conversation_id"}
@@ -28,20 +38,20 @@ LASTING_OF_CONVERSATION = {
 
 
 def save_calls(db: sqlite3.Connection, legs: Sequence[CallLeg]) -> None:
+    """Upsert and attribute; the balances are stale until they are refreshed."""
     _fix_currency(db, legs)
     db.executemany(_upsert("calls", CALL, "sid", LASTING_OF_CALL), map(to_row, legs))
     attribution.attribute_calls(db, (leg.sid for leg in legs))
     _forget_failures(db, "twilio", (leg.sid for leg in legs))
-    balances.refresh(db, "twilio")
 
 
 def save_conversations(db: sqlite3.Connection, conversations: Sequence[Conversation]) -> None:
+    """Upsert and attribute; the balances are stale until they are refreshed."""
     upsert = _upsert("elevenlabs_conversations", CONVERSATION, "conversation_id", LASTING_OF_CONVERSATION)
     db.executemany(upsert, map(to_row, conversations))
     ids = [conversation.conversation_id for conversation in conversations]
     attribution.attribute_conversations(db, ids)
     _forget_failures(db, "elevenlabs", ids)
-    balances.refresh(db, "elevenlabs")
 
 
 def _fix_currency(db: sqlite3.Connection, legs: Sequence[CallLeg]) -> None:
@@ -171,6 +181,13 @@ def save_failures(db: sqlite3.Connection, source: Source, failures: Sequence[Fai
                 """,
                 {"source": source, "id": failure.record_id, "error": failure.error, "now": iso(now)},
             )
+
+
+def list_failures(db: sqlite3.Connection, source: Source, limit: int) -> list[StoredFailure]:
+    rows = db.execute(
+        "select * from sync_failures where source = ? order by last_failed_at desc, record_id limit ?", (source, limit)
+    )
+    return [stored_failure(row) for row in rows]
 
 
 def _forget_failures(db: sqlite3.Connection, source: Source, ids: Iterable[str]) -> None:

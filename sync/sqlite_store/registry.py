@@ -1,12 +1,11 @@
-"""Workspaces, numbers and agents. A change of ownership re-attributes stored records and refreshes their balances."""
+"""Workspaces, numbers and agents as they are registered, and the numbers and agents that nobody registered."""
 
 import sqlite3
+from decimal import Decimal
 
-from sync.errors import RegistryError
-from sync.models import Agent, Phone, UnregisteredNumber, Workspace
-from sync.sqlite_store import attribution, balances
+from sync.models import Agent, Phone, UnregisteredAgent, UnregisteredNumber, Workspace
+from sync.sqlite_store.balances import FOREIGN
 from sync.sqlite_store.rows import moment, sure_moment
-from sync.times import iso
 
 
 def list_workspaces(db: sqlite3.Connection) -> list[Workspace]:
@@ -14,70 +13,12 @@ def list_workspaces(db: sqlite3.Connection) -> list[Workspace]:
     return [Workspace(id=row["id"], name=row["name"], created_at=sure_moment(row["created_at"])) for row in rows]
 
 
-def find_or_add_workspace(db: sqlite3.Connection, name: str) -> int:
-    db.execute("insert into workspaces (name) values (?) on conflict do nothing", (name,))
-    row = db.execute("select id from workspaces where name = ?", (name,)).fetchone()
-    workspace_id: int = row["id"]
-    return workspace_id
-
-
 def list_phones(db: sqlite3.Connection) -> list[Phone]:
     rows = db.execute("select * from workspace_phones order by phone_number, valid_from")
     return [
-        Phone(
-            phone_number=row["phone_number"],
-            workspace_id=row["workspace_id"],
-            label=row["label"],
-            valid_from=moment(row["valid_from"]),
-            valid_until=moment(row["valid_until"]),
-        )
+        Phone(**{**row, "valid_from": moment(row["valid_from"]), "valid_until": moment(row["valid_until"])})
         for row in rows
     ]
-
-
-def save_phone(db: sqlite3.Connection, phone: Phone) -> None:
-    """Register a period of a number; the same number from the same date is corrected, not added twice."""
-    valid_from = iso(phone.valid_from) if phone.valid_from else None
-    valid_until = iso(phone.valid_until) if phone.valid_until else None
-    same = db.execute(
-        "select id from workspace_phones where phone_number = ? and workspace_id = ? and valid_from is ?",
-        (phone.phone_number, phone.workspace_id, valid_from),
-    ).fetchone()
-    try:
-        if same:
-            db.execute(
-                "update workspace_phones set label = ?, valid_until = ? where id = ?",
-                (phone.label, valid_until, same["id"]),
-            )
-        else:
-            db.execute(
-                "insert into workspace_phones (workspace_id, phone_number, label, valid_from, valid_until)"
-                " values (?, ?, ?, ?, ?)",
-                (phone.workspace_id, phone.phone_number, phone.label, valid_from, valid_until),
-            )
-    except sqlite3.IntegrityError as exc:
-        raise RegistryError(_refusal(phone, str(exc))) from exc
-    _attribute_number(db, phone.phone_number)
-
-
-def _refusal(phone: Phone, reason: str) -> str:
-    number = f"…{phone.phone_number[-4:]}"
-    if "overlap" in reason:
-        return f"The number {number} belongs to another workspace, or has another period, in that time; end that first."
-    if "FOREIGN KEY" in reason:
-        return f"The number {number} cannot be registered: there is no workspace {phone.workspace_id}."
-    return f"The number {number} cannot be registered: it would end before it begins."
-
-
-def _attribute_number(db: sqlite3.Connection, number: str) -> None:
-    legs = db.execute("select sid from calls where our_number = ?", (number,))
-    attribution.attribute_calls(db, [row["sid"] for row in legs])
-    ids = db.execute(
-        "select conversation_id from elevenlabs_conversations where agent_number = ?", (number,)
-    ).fetchall()
-    attribution.attribute_conversations(db, (row["conversation_id"] for row in ids))
-    balances.refresh(db, "twilio")
-    balances.refresh(db, "elevenlabs")
 
 
 def list_agents(db: sqlite3.Connection) -> list[Agent]:
@@ -85,37 +26,66 @@ def list_agents(db: sqlite3.Connection) -> list[Agent]:
     return [Agent(**row) for row in rows]
 
 
-def save_agent(db: sqlite3.Connection, agent: Agent) -> None:
-    try:
-        db.execute(
-            "insert into workspace_agents (agent_id, workspace_id, label) values (?, ?, ?)"
-            " on conflict do update set workspace_id = excluded.workspace_id, label = excluded.label",
-            (agent.agent_id, agent.workspace_id, agent.label),
+# Usage of workspace 0, found by the index on (workspace_id, started_hour). A leg goes by its parent's number, since a
+# transfer's own is often the caller's, not ours.
+UNREGISTERED_NUMBERS = f"""
+    select number as phone_number, sum(calls) as calls, sum(conversations) as conversations,
+        sum(twilio_units) as twilio_units, sum(elevenlabs_units) as elevenlabs_units, sum(unpriced) as unpriced,
+        min(started_at) as first_seen, max(started_at) as last_seen
+    from (
+        select coalesce(parents_number, our_number) as number, started_at, parents_number is null as calls,
+            0 as conversations, iif({FOREIGN}, null, cast(round(cost * 1e8) as integer)) as twilio_units,
+            null as elevenlabs_units, cost is null or ({FOREIGN}) is true as unpriced
+        from (
+            select our_number, started_at, cost, price_unit,
+                (select our_number from calls as parent where parent.sid = leg.parent_call_sid) as parents_number
+            from calls as leg where workspace_id = 0
         )
-    except sqlite3.IntegrityError as exc:
-        raise RegistryError(
-            f"The agent {agent.agent_id} cannot be registered: there is no workspace {agent.workspace_id}."
-        ) from exc
-    rows = db.execute("select conversation_id from elevenlabs_conversations where agent_id = ?", (agent.agent_id,))
-    attribution.attribute_conversations(db, [row["conversation_id"] for row in rows.fetchall()])
-    balances.refresh(db, "elevenlabs")
-
-
-def unregistered_numbers(db: sqlite3.Connection) -> list[UnregisteredNumber]:
-    """Return our numbers whose calls or conversations are Unassigned, the last used first."""
-    rows = db.execute(
-        """
-        select number, count(*) as records, max(started_at) as last_seen from (
-            select our_number as number, started_at from calls as leg
-            where workspace_id = 0 and not exists ( -- a transfer's `from` is often the caller's number, not ours
-                select 1 from calls as parent where parent.sid = leg.parent_call_sid and parent.our_number is not null
-            )
-            union all
-            select agent_number, started_at from elevenlabs_conversations where workspace_id = 0
-        ) where number is not null group by number order by last_seen desc
-        """
+        union all
+        select agent_number, started_at, 0, 1, null, cast(round(cost * 1e8) as integer), cost is null
+        from elevenlabs_conversations where workspace_id = 0
     )
+    where number is not null group by number order by last_seen desc, number limit ?
+"""
+
+UNREGISTERED_AGENTS = """
+    select agent_id, max(started_at) as last_seen, agent_name, -- of that row, as bare columns are beside a max()
+        count(*) as conversations, sum(cast(round(cost * 1e8) as integer)) as cost_units,
+        count(*) filter (where cost is null) as unpriced
+    from elevenlabs_conversations where workspace_id = 0 and agent_id is not null
+    group by agent_id order by last_seen desc, agent_id limit ?
+"""
+
+
+def unregistered_numbers(db: sqlite3.Connection, limit: int) -> list[UnregisteredNumber]:
     return [
-        UnregisteredNumber(phone_number=row["number"], records=row["records"], last_seen=sure_moment(row["last_seen"]))
-        for row in rows
+        UnregisteredNumber(
+            phone_number=row["phone_number"],
+            calls=row["calls"],
+            conversations=row["conversations"],
+            twilio_cost=_cost(row["twilio_units"]),
+            elevenlabs_cost=_cost(row["elevenlabs_units"]),
+            unpriced=row["unpriced"],
+            first_seen=sure_moment(row["first_seen"]),
+            last_seen=sure_moment(row["last_seen"]),
+        )
+        for row in db.execute(UNREGISTERED_NUMBERS, (limit,))
     ]
+
+
+def unregistered_agents(db: sqlite3.Connection, limit: int) -> list[UnregisteredAgent]:
+    return [
+        UnregisteredAgent(
+            agent_id=row["agent_id"],
+            agent_name=row["agent_name"],
+            conversations=row["conversations"],
+            cost=_cost(row["cost_units"]),
+            unpriced=row["unpriced"],
+            last_seen=sure_moment(row["last_seen"]),
+        )
+        for row in db.execute(UNREGISTERED_AGENTS, (limit,))
+    ]
+
+
+def _cost(units: int | None) -> Decimal | None:
+    return None if units is None else Decimal(units).scaleb(-8)

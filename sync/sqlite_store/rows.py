@@ -1,6 +1,7 @@
 """Between Python values and SQLite rows: exact prices, UTC times, one list of columns per record."""
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,12 +9,14 @@ from typing import Any
 
 from sync.models import (
     PRICE_PLACES,
+    AnyTotals,
     CallLeg,
     Conversation,
     ElevenLabsTotals,
     LlmUsage,
     RunKind,
     RunState,
+    StoredFailure,
     SyncRun,
     TwilioTotals,
 )
@@ -31,6 +34,7 @@ CALL = columns(CallLeg)
 CONVERSATION = columns(Conversation)
 TWILIO_TOTALS = columns(TwilioTotals)
 ELEVENLABS_TOTALS = columns(ElevenLabsTotals)
+PLAIN_ELEVENLABS_TOTALS = tuple(name for name in ELEVENLABS_TOTALS if name != "llm_usage")
 
 PRICES = {
     "total_cost",
@@ -87,6 +91,18 @@ def _plain_totals(row: sqlite3.Row, names: Columns) -> dict[str, Any]:
     return {name: price(row[name]) if name in PRICES else row[name] for name in names}
 
 
+def totals_of_units(kind: type[AnyTotals], sums: Iterable[int]) -> AnyTotals:
+    """Return the sums of `summed(kind)`, amounts in units of 1e-8, as totals."""
+    pairs = zip(summed(kind), sums, strict=True)
+    totals: dict[str, Any] = {name: Decimal(n).scaleb(-8) if name in PRICES else n for name, n in pairs}
+    return kind(**totals)
+
+
+def summed(kind: type[AnyTotals]) -> Columns:
+    """Return the names of what is a plain number; token usage per model is not."""
+    return TWILIO_TOTALS if kind is TwilioTotals else PLAIN_ELEVENLABS_TOTALS
+
+
 def call_leg(row: sqlite3.Row) -> CallLeg:
     plain = {name: row[name] for name in CALL}
     times = {name: moment(plain[name]) for name in ("started_at", "ended_at", "fetched_at")}
@@ -105,9 +121,14 @@ def _price_if_known(value: float | None) -> Decimal | None:
     return None if value is None else price(value)
 
 
+def stored_failure(row: sqlite3.Row) -> StoredFailure:
+    times = {name: sure_moment(row[name]) for name in ("first_failed_at", "last_failed_at")}
+    return StoredFailure(**dict(row) | times)
+
+
 def sync_run(row: sqlite3.Row) -> SyncRun:
     plain = {f.name: row[f.name] for f in fields(SyncRun)}
-    times = ("window_start", "window_end", "started_at", "heartbeat_at", "finished_at")
+    times = ("window_start", "window_end", "position", "started_at", "heartbeat_at", "finished_at")
     return SyncRun(
         **plain
         | {name: moment(plain[name]) for name in times}

@@ -1,4 +1,5 @@
-"""Sync runs: history, watermark and lock in one table. A partial unique index keeps a source to one open run."""
+"""Sync runs: history, watermark and lock in one table. A partial unique index keeps a source to one open
+run, and one open backfill beside it."""
 
 import sqlite3
 from datetime import datetime
@@ -19,7 +20,10 @@ def begin_run(
     now: datetime,
     stale_before: datetime,
 ) -> SyncRun:
-    running = db.execute("select * from sync_runs where source = ? and state = 'running'", (source,)).fetchone()
+    running = db.execute(
+        "select * from sync_runs where source = ? and state = 'running' and (kind = 'backfill') = ?",
+        (source, kind is RunKind.BACKFILL),
+    ).fetchone()
     if running and sync_run(running).heartbeat_at >= stale_before:
         raise AlreadyRunningError(sync_run(running))
     if running:
@@ -39,10 +43,10 @@ def save_progress(db: sqlite3.Connection, run: SyncRun, now: datetime) -> None:
     """Write how far the run is and that it lives, or raise LostLockError if it was taken over."""
     updated = db.execute(
         """
-        update sync_runs set done = ?, total = ?, saved = ?, failed = ?, heartbeat_at = ?
+        update sync_runs set done = ?, total = ?, saved = ?, failed = ?, position = ?, heartbeat_at = ?
         where id = ? and state = 'running'
         """,
-        (run.done, run.total, run.saved, run.failed, iso(now), run.id),
+        (run.done, run.total, run.saved, run.failed, run.position and iso(run.position), iso(now), run.id),
     )
     if not updated.rowcount:
         raise LostLockError(run)
@@ -60,9 +64,11 @@ def find_run(db: sqlite3.Connection, run_id: int) -> SyncRun | None:
     return sync_run(row) if row else None
 
 
-def list_runs(db: sqlite3.Connection, source: Source | None, limit: int) -> list[SyncRun]:
+def list_runs(db: sqlite3.Connection, source: Source | None, kind: RunKind | None, limit: int) -> list[SyncRun]:
     rows = db.execute(
-        "select * from sync_runs where source = coalesce(?, source) order by id desc limit ?", (source, limit)
+        "select * from sync_runs where source = coalesce(?, source) and kind = coalesce(?, kind)"
+        " order by id desc limit ?",
+        (source, kind, limit),
     )
     return [sync_run(row) for row in rows]
 
@@ -71,10 +77,11 @@ def last_success(db: sqlite3.Connection, source: Source, kind: RunKind | None) -
     """Return the latest successful run. Not the furthest: a clock that was ahead once would hide what came after."""
     row = db.execute(
         """
-        select * from sync_runs where source = ? and state = 'ok' and kind = coalesce(?, kind)
+        select * from sync_runs
+        where source = :source and state = 'ok' and iif(:kind is null, kind <> 'backfill', kind = :kind)
         order by id desc limit 1
         """,
-        (source, kind),
+        {"source": source, "kind": kind},
     ).fetchone()
     return sync_run(row) if row else None
 

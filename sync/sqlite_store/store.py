@@ -1,28 +1,51 @@
 """`SqliteStore`: each method is one transaction over the functions of this package."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
-from sync.errors import StoreError
+from sync.call_costs import CallCost, CallDetail, CallFilter, CallSummary, SortKey
+from sync.errors import RegistryError, StoreError
 from sync.models import (
     Agent,
+    AgentGroup,
+    CallGroup,
     CallLeg,
     Conversation,
+    DayDigest,
     ElevenLabsTotals,
     Failure,
+    LlmUsage,
     Phone,
     RunKind,
     RunState,
     Snapshot,
     Source,
+    Statement,
     StoredConversation,
+    StoredFailure,
     SyncRun,
     TwilioTotals,
+    UnregisteredAgent,
     UnregisteredNumber,
     Workspace,
 )
-from sync.sqlite_store import checks, records, registry, reports, runs
+from sync.registry import AddWorkspace, Outcome, RegisterAgent, RegisterNumber, RegistryChange
+from sync.sqlite_store import (
+    backup_file,
+    balances,
+    breakdowns,
+    call_costs,
+    checks,
+    moving,
+    records,
+    registry,
+    reports,
+    run_history,
+    runs,
+    statements,
+)
+from sync.sqlite_store.changes import change_registry
 from sync.sqlite_store.connection import LOCK_TIMEOUT, Database
 
 
@@ -36,6 +59,14 @@ class SqliteStore:
     def close(self) -> None:
         self._database.close()
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def become(self, other: Path) -> None:
+        """Hold from now on what another file holds at this moment, and nothing else. All of it is committed at once."""
+        backup_file.copy_pages(other, self._path)
+
     def claim_for(self, data: str) -> None:
         with self._database.writing() as db:
             db.execute("insert into store_meta values ('data', ?) on conflict do nothing", (data,))
@@ -48,17 +79,33 @@ class SqliteStore:
 
     # Records
 
-    def save_calls(self, legs: Sequence[CallLeg]) -> None:
+    def save_calls(self, legs: Sequence[CallLeg], *, refresh: bool = True) -> None:
         with self._database.writing() as db:
             records.save_calls(db, legs)
+            if refresh:
+                balances.refresh(db, "twilio")
 
-    def save_conversations(self, conversations: Sequence[Conversation]) -> None:
+    def save_conversations(self, conversations: Sequence[Conversation], *, refresh: bool = True) -> None:
         with self._database.writing() as db:
             records.save_conversations(db, conversations)
+            if refresh:
+                balances.refresh(db, "elevenlabs")
+
+    def refresh_balances(self, source: Source) -> None:
+        while self._refresh_next(source):
+            pass
+
+    def _refresh_next(self, source: Source) -> bool:
+        with self._database.writing() as db:
+            return balances.refresh_next(db, source)
 
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         with self._database.writing() as db:
             records.save_failures(db, source, failures, now)
+
+    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+        with self._database.reading() as db:
+            return records.list_failures(db, source, limit)
 
     def open_ids(self, source: Source, *, now: datetime) -> list[str]:
         with self._database.reading() as db:
@@ -102,10 +149,76 @@ class SqliteStore:
         with self._database.reading() as db:
             return [reports.elevenlabs_balances(db, at) for at in moments]
 
+    def twilio_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[TwilioTotals]:
+        with self._database.reading() as db:
+            return statements.statement(db, "twilio", TwilioTotals, since, until, edges, workspaces)
+
+    def elevenlabs_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[ElevenLabsTotals]:
+        with self._database.reading() as db:
+            return statements.statement(db, "elevenlabs", ElevenLabsTotals, since, until, edges, workspaces)
+
+    def llm_usage(self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None) -> LlmUsage:
+        with self._database.reading() as db:
+            return statements.llm_usage(db, since, until, workspaces)
+
+    def active_hours(
+        self, source: Source, workspaces: Collection[int] | None = None
+    ) -> tuple[datetime, datetime] | None:
+        with self._database.reading() as db:
+            return statements.active_hours(db, source, workspaces)
+
     def price_unit(self) -> str | None:
         with self._database.reading() as db:
             row = db.execute("select value from store_meta where key = 'price_unit'").fetchone()
             return row["value"] if row else None
+
+    # Breakdowns
+
+    def calls_by_kind(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[CallGroup]:
+        with self._database.reading() as db:
+            return breakdowns.calls_by_kind(db, since, until, workspaces)
+
+    def calls_by_quarter_hour(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[tuple[datetime, TwilioTotals]]:
+        with self._database.reading() as db:
+            return breakdowns.calls_by_quarter_hour(db, since, until, workspaces)
+
+    def conversations_by_agent(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[AgentGroup]:
+        with self._database.reading() as db:
+            return breakdowns.conversations_by_agent(db, since, until, workspaces)
+
+    # Call costs
+
+    def call_costs(
+        self, wanted: CallFilter, key: SortKey, *, descending: bool, limit: int, offset: int = 0
+    ) -> list[CallCost]:
+        with self._database.reading() as db:
+            return call_costs.call_costs(db, wanted, key, descending=descending, limit=limit, offset=offset)
+
+    def call_summary(self, wanted: CallFilter) -> CallSummary:
+        with self._database.reading() as db:
+            return call_costs.call_summary(db, wanted)
+
+    def call(self, record_id: str) -> CallDetail | None:
+        with self._database.reading() as db:
+            return call_costs.call(db, record_id)
 
     # Runs
 
@@ -140,13 +253,21 @@ class SqliteStore:
         with self._database.reading() as db:
             return runs.find_run(db, run_id)
 
-    def runs(self, source: Source | None = None, *, limit: int = 50) -> list[SyncRun]:
+    def runs(self, source: Source | None = None, *, kind: RunKind | None = None, limit: int = 50) -> list[SyncRun]:
         with self._database.reading() as db:
-            return runs.list_runs(db, source, limit)
+            return runs.list_runs(db, source, kind, limit)
 
     def last_success(self, source: Source, kind: RunKind | None = None) -> SyncRun | None:
         with self._database.reading() as db:
             return runs.last_success(db, source, kind)
+
+    def notable_runs(self) -> list[SyncRun]:
+        with self._database.reading() as db:
+            return run_history.notable_runs(db)
+
+    def gaps(self, source: Source, *, since: datetime) -> list[tuple[datetime, datetime]]:
+        with self._database.reading() as db:
+            return run_history.gaps(db, source, since)
 
     # Registry
 
@@ -154,29 +275,52 @@ class SqliteStore:
         with self._database.reading() as db:
             return registry.list_workspaces(db)
 
-    def find_or_add_workspace(self, name: str) -> int:
-        with self._database.writing() as db:
-            return registry.find_or_add_workspace(db, name)
-
     def phones(self) -> list[Phone]:
         with self._database.reading() as db:
             return registry.list_phones(db)
-
-    def save_phone(self, phone: Phone) -> None:
-        with self._database.writing() as db:
-            registry.save_phone(db, phone)
 
     def agents(self) -> list[Agent]:
         with self._database.reading() as db:
             return registry.list_agents(db)
 
-    def save_agent(self, agent: Agent) -> None:
+    def change_registry(self, changes: Sequence[RegistryChange], *, dry_run: bool = False) -> Outcome:
         with self._database.writing() as db:
-            registry.save_agent(db, agent)
+            return change_registry(db, changes, dry_run=dry_run)
 
-    def unregistered_numbers(self) -> list[UnregisteredNumber]:
+    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
         with self._database.reading() as db:
-            return registry.unregistered_numbers(db)
+            return registry.unregistered_numbers(db, limit)
+
+    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+        with self._database.reading() as db:
+            return registry.unregistered_agents(db, limit)
+
+    # Interim: until every caller uses change_registry
+
+    def find_or_add_workspace(self, name: str) -> int:
+        self.change_registry([AddWorkspace(name=name)])
+        return next(workspace.id for workspace in self.workspaces() if workspace.name == name)
+
+    def save_phone(self, phone: Phone) -> None:
+        names = {workspace.id: workspace.name for workspace in self.workspaces()}
+        if phone.workspace_id not in names:
+            raise RegistryError(f"there is no workspace {phone.workspace_id}.")
+        change = RegisterNumber(
+            workspace=names[phone.workspace_id],
+            phone_number=phone.phone_number,
+            label=phone.label,
+            valid_from=phone.valid_from,
+            valid_until=phone.valid_until,
+        )
+        if refusal := self.change_registry([change]).refusals[0]:
+            raise RegistryError(refusal)
+
+    def save_agent(self, agent: Agent) -> None:
+        names = {workspace.id: workspace.name for workspace in self.workspaces()}
+        if agent.workspace_id not in names:
+            raise RegistryError(f"there is no workspace {agent.workspace_id}.")
+        change = RegisterAgent(workspace=names[agent.workspace_id], agent_id=agent.agent_id, label=agent.label)
+        self.change_registry([change])
 
     # Checks
 
@@ -195,6 +339,10 @@ class SqliteStore:
         with self._database.reading() as db:
             return checks.duplicate_snapshots(db, source)
 
+    def workspaces_to_refresh(self, source: Source) -> int:
+        with self._database.reading() as db:
+            return balances.workspaces_to_refresh(db, source)
+
     def wrong_snapshots(self, source: Source) -> list[tuple[int, datetime]]:
         with self._database.reading() as db:
             return checks.wrong_snapshots(db, source)
@@ -202,3 +350,33 @@ class SqliteStore:
     def foreign_currency_legs(self) -> int:
         with self._database.reading() as db:
             return checks.foreign_currency_legs(db)
+
+    # Moving
+
+    def day_digests(self, source: Source) -> dict[date, DayDigest]:
+        with self._database.reading() as db:
+            return moving.day_digests(db, source)
+
+    def gone_ids(self, source: Source) -> list[str]:
+        with self._database.reading() as db:
+            return moving.gone_ids(db, source)
+
+    def add_failures(self, failures: Sequence[StoredFailure]) -> None:
+        with self._database.writing() as db:
+            moving.add_failures(db, failures)
+
+    def closed_runs_after(self, run_id: int, limit: int) -> list[SyncRun]:
+        with self._database.reading() as db:
+            return moving.closed_runs_after(db, run_id, limit)
+
+    def add_runs(self, runs: Sequence[SyncRun]) -> None:
+        with self._database.writing() as db:
+            moving.add_runs(db, runs)
+
+    def add_workspaces(self, workspaces: Sequence[Workspace]) -> None:
+        with self._database.writing() as db:
+            moving.add_workspaces(db, workspaces)
+
+    def expect_price_unit(self, unit: str) -> None:
+        with self._database.writing() as db:
+            moving.expect_price_unit(db, unit)

@@ -29,6 +29,16 @@ def from_json(text: str | None) -> LlmUsage:
     )
 
 
+def add(text: str, change: str) -> str:
+    """Return the sum of two usages, one of which may be a change with amounts below zero."""
+    return to_json((from_json(text) + from_json(change)).without_zeros())
+
+
+def change(before: str, after: str) -> str:
+    """Return what leads from one usage to another when it is added."""
+    return to_json((from_json(after) + -from_json(before)).without_zeros())
+
+
 class SumLlmUsage:
     """Adds up usage row by row; as a window function it gives running totals."""
 
@@ -43,6 +53,6 @@ class SumLlmUsage:
         self._total = self._total - from_json(text)
 
     def value(self) -> str:
-        return to_json(self._total)
+        return to_json(self._total.without_zeros())
 
     finalize = value

@@ -1,43 +1,68 @@
 """`SupabaseStore`: each method is one call of a SQL function, which is one transaction."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sync import refetch
 from sync.answers import plain
 from sync.batches import in_batches
+from sync.call_costs import (
+    CallCost,
+    CallDetail,
+    CallFilter,
+    CallSummary,
+    Match,
+    SortKey,
+    usage_between,
+    without_models,
+)
 from sync.errors import AlreadyRunningError, LostLockError, StoreError
 from sync.models import (
     Agent,
+    AgentGroup,
     AnyTotals,
+    CallGroup,
     CallLeg,
     Conversation,
+    DayDigest,
     ElevenLabsTotals,
     Failure,
+    LlmUsage,
     Phone,
     RunKind,
     RunState,
     Snapshot,
     Source,
+    Statement,
     StoredConversation,
+    StoredFailure,
     SyncRun,
     TwilioTotals,
+    UnregisteredAgent,
     UnregisteredNumber,
     Workspace,
 )
-from sync.supabase_store import migrations
+from sync.registry import Outcome, RegistryChange
+from sync.supabase_store import call_costs, migrations, moving
 from sync.supabase_store.calls import RETRY_BUDGET, Functions
+from sync.supabase_store.changes import change_registry
 from sync.supabase_store.rows import (
     call_leg,
     conversation,
+    ids_or_none,
     iso_or_none,
+    llm_usage,
     moment,
     snapshot,
+    statement,
+    stored_failure,
     sure_moment,
     sync_run,
     to_batch,
     totals,
+    unregistered_agent,
+    unregistered_number,
 )
 from sync.times import iso
 
@@ -54,7 +79,10 @@ class SupabaseStore:
         self._functions.close()
 
     def claim_for(self, data: str) -> None:
-        needed = [name for name in self.pending_migrations() if name not in migrations.LAST]
+        applied = self._functions.applied_migrations()
+        if unknown := migrations.unknown(applied):
+            raise StoreError(migrations.how_to_catch_up(unknown))
+        needed = [name for name in migrations.pending(applied) if name not in migrations.LAST]
         if needed:
             raise StoreError(migrations.how_to_apply(needed))
         held = self._functions.call("claim", p_data=data)
@@ -65,16 +93,23 @@ class SupabaseStore:
 
     # Records
 
-    def save_calls(self, legs: Sequence[CallLeg]) -> None:
+    def save_calls(self, legs: Sequence[CallLeg], *, refresh: bool = True) -> None:
         for batch in in_batches(legs, BATCH):
-            self._functions.call("save_calls", batch=to_batch(batch))
+            self._functions.call("ingest_calls", batch=to_batch(batch), refresh=refresh)
 
-    def save_conversations(self, conversations: Sequence[Conversation]) -> None:
+    def save_conversations(self, conversations: Sequence[Conversation], *, refresh: bool = True) -> None:
         for batch in in_batches(conversations, BATCH):
-            self._functions.call("save_conversations", batch=to_batch(batch))
+            self._functions.call("ingest_conversations", batch=to_batch(batch), refresh=refresh)
+
+    def refresh_balances(self, source: Source) -> None:
+        while self._functions.call(f"refresh_next_{source}"):
+            pass
 
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         self._functions.call("save_failures", p_source=source, failures=plain(failures), p_now=iso(now))
+
+    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+        return [stored_failure(row) for row in self._functions.call("failures", p_source=source, p_limit=limit)]
 
     def open_ids(self, source: Source, *, now: datetime) -> list[str]:
         moments = {f"p_{name}": at for name, at in refetch.moments(now).items()}
@@ -139,9 +174,131 @@ class SupabaseStore:
             balances[row["place"] - 1][row["workspace_id"]] = totals(kind, row["totals"])
         return balances
 
+    def twilio_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[TwilioTotals]:
+        return self._statement("twilio_statement", TwilioTotals, since, until, edges, workspaces)
+
+    def elevenlabs_statement(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[ElevenLabsTotals]:
+        return self._statement("elevenlabs_statement", ElevenLabsTotals, since, until, edges, workspaces)
+
+    def _statement(
+        self,
+        function: str,
+        kind: type[AnyTotals],
+        since: datetime | None,
+        until: datetime | None,
+        edges: Sequence[datetime],
+        workspaces: Collection[int] | None,
+    ) -> Statement[AnyTotals]:
+        answer = self._functions.call(
+            function,
+            moments=[iso_or_none(until), *([iso(since)] if since else [])],
+            edges=[iso(edge) for edge in edges],
+            p_workspaces=ids_or_none(workspaces),
+        )
+        return statement(kind, answer, edges=len(edges))
+
+    def llm_usage(self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None) -> LlmUsage:
+        return llm_usage(
+            self._functions.call(
+                "llm_usage",
+                p_since=iso_or_none(since),
+                p_until=iso_or_none(until),
+                p_workspaces=ids_or_none(workspaces),
+            )
+        )
+
+    def active_hours(
+        self, source: Source, workspaces: Collection[int] | None = None
+    ) -> tuple[datetime, datetime] | None:
+        first, last = self._functions.call("active_hours_of", p_source=source, p_workspaces=ids_or_none(workspaces))
+        return (sure_moment(first), sure_moment(last)) if first else None
+
     def price_unit(self) -> str | None:
         unit: str | None = self._functions.call("price_unit")
         return unit
+
+    # Breakdowns
+
+    def calls_by_kind(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[CallGroup]:
+        rows = self._breakdown("calls_by_kind", since, until, workspaces)
+        return [CallGroup(**row | {"totals": totals(TwilioTotals, row["totals"])}) for row in rows]
+
+    def calls_by_quarter_hour(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[tuple[datetime, TwilioTotals]]:
+        rows = self._breakdown("calls_by_quarter_hour", since, until, workspaces)
+        return [(sure_moment(row["started_at"]), totals(TwilioTotals, row["totals"])) for row in rows]
+
+    def conversations_by_agent(
+        self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[AgentGroup]:
+        rows = self._breakdown("conversations_by_agent", since, until, workspaces)
+        return [AgentGroup(**row | {"totals": totals(ElevenLabsTotals, row["totals"])}) for row in rows]
+
+    def _breakdown(
+        self, function: str, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
+    ) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._functions.call(
+            function,
+            p_since=iso_or_none(since),
+            p_until=iso_or_none(until),
+            p_workspaces=None if workspaces is None else sorted(workspaces),
+        )
+        return rows
+
+    # Call costs
+
+    def call_costs(
+        self, wanted: CallFilter, key: SortKey, *, descending: bool, limit: int, offset: int = 0
+    ) -> list[CallCost]:
+        rows = self._functions.call(
+            "call_costs",
+            **call_costs.arguments(wanted),
+            p_key=key,
+            p_descending=descending,
+            p_limit=limit,
+            p_offset=offset,
+        )
+        return [call_costs.call_cost(row) for row in rows]
+
+    def call_summary(self, wanted: CallFilter) -> CallSummary:
+        arguments = call_costs.arguments(wanted)
+        counts: dict[str, int] = self._functions.call("call_counts", **arguments)
+        if wanted.is_narrow:
+            sums = self._functions.call("call_sums", **arguments)
+            twilio, elevenlabs = totals(TwilioTotals, sums["twilio"]), totals(ElevenLabsTotals, sums["elevenlabs"])
+        else:
+            twilio = self._usage("twilio_balances", TwilioTotals, wanted)
+            elevenlabs = self._usage("elevenlabs_balances", ElevenLabsTotals, wanted)
+        return CallSummary(
+            calls={Match(match): count for match, count in counts.items()},
+            twilio=twilio,
+            elevenlabs=without_models(elevenlabs),
+        )
+
+    def _usage(self, balances: str, kind: type[AnyTotals], wanted: CallFilter) -> AnyTotals:
+        moments = [wanted.since, wanted.until] if wanted.since else [wanted.until]
+        found = self._balances(balances, kind, moments)
+        opening: dict[int, AnyTotals] = found[0] if wanted.since else {}
+        return usage_between(opening, found[-1], wanted.workspaces, nothing=kind())
+
+    def call(self, record_id: str) -> CallDetail | None:
+        answer = self._functions.call("call", p_id=record_id)
+        return call_costs.call_detail(answer) if answer else None
 
     # Runs
 
@@ -185,12 +342,13 @@ class SupabaseStore:
 
     def save_progress(self, run: SyncRun, *, now: datetime) -> None:
         is_open = self._functions.call(
-            "save_progress",
+            "write_progress",
             p_run=run.id,
             p_done=run.done,
             p_total=run.total,
             p_saved=run.saved,
             p_failed=run.failed,
+            p_position=iso_or_none(run.position),
             p_now=iso(now),
         )
         if not is_open:
@@ -203,12 +361,20 @@ class SupabaseStore:
         row = self._functions.call("run", p_run=run_id)
         return sync_run(row) if row else None
 
-    def runs(self, source: Source | None = None, *, limit: int = 50) -> list[SyncRun]:
-        return [sync_run(row) for row in self._functions.call("runs", p_source=source, p_limit=limit)]
+    def runs(self, source: Source | None = None, *, kind: RunKind | None = None, limit: int = 50) -> list[SyncRun]:
+        rows = self._functions.call("list_runs", p_source=source, p_kind=kind, p_limit=limit)
+        return [sync_run(row) for row in rows]
 
     def last_success(self, source: Source, kind: RunKind | None = None) -> SyncRun | None:
         row = self._functions.call("last_success", p_source=source, p_kind=kind)
         return sync_run(row) if row else None
+
+    def notable_runs(self) -> list[SyncRun]:
+        return [sync_run(row) for row in self._functions.call("notable_runs")]
+
+    def gaps(self, source: Source, *, since: datetime) -> list[tuple[datetime, datetime]]:
+        rows = self._functions.call("gaps", p_source=source, p_since=iso(since))
+        return [(sure_moment(begin), sure_moment(end)) for begin, end in rows]
 
     # Registry
 
@@ -242,11 +408,14 @@ class SupabaseStore:
     def save_agent(self, agent: Agent) -> None:
         self._functions.call("save_agent", p_agent=agent.agent_id, p_workspace=agent.workspace_id, p_label=agent.label)
 
-    def unregistered_numbers(self) -> list[UnregisteredNumber]:
-        return [
-            UnregisteredNumber(**row | {"last_seen": sure_moment(row["last_seen"])})
-            for row in self._functions.call("unregistered_numbers")
-        ]
+    def change_registry(self, changes: Sequence[RegistryChange], *, dry_run: bool = False) -> Outcome:
+        return change_registry(self._functions, changes, dry_run=dry_run)
+
+    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
+        return [unregistered_number(row) for row in self._functions.call("unregistered_numbers", p_limit=limit)]
+
+    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+        return [unregistered_agent(row) for row in self._functions.call("unregistered_agents", p_limit=limit)]
 
     def _registry(self, part: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._functions.call("registry")[part]
@@ -268,12 +437,39 @@ class SupabaseStore:
     def duplicate_snapshots(self, source: Source) -> list[tuple[int, datetime]]:
         return _places(self._functions.call("checks")[f"{source}_duplicates"])
 
+    def workspaces_to_refresh(self, source: Source) -> int:
+        number: int = self._functions.call("workspaces_to_refresh", p_source=source)
+        return number
+
     def wrong_snapshots(self, source: Source) -> list[tuple[int, datetime]]:
         return _places(self._functions.call(f"wrong_{source}"))
 
     def foreign_currency_legs(self) -> int:
         legs: int = self._functions.call("checks")["foreign_currency_legs"]
         return legs
+
+    # Moving
+
+    def day_digests(self, source: Source) -> dict[date, DayDigest]:
+        return moving.day_digests(self._functions, source)
+
+    def gone_ids(self, source: Source) -> list[str]:
+        return moving.gone_ids(self._functions, source)
+
+    def add_failures(self, failures: Sequence[StoredFailure]) -> None:
+        moving.add_failures(self._functions, failures)
+
+    def closed_runs_after(self, run_id: int, limit: int) -> list[SyncRun]:
+        return moving.closed_runs_after(self._functions, run_id, limit)
+
+    def add_runs(self, runs: Sequence[SyncRun]) -> None:
+        moving.add_runs(self._functions, runs)
+
+    def add_workspaces(self, workspaces: Sequence[Workspace]) -> None:
+        moving.add_workspaces(self._functions, workspaces)
+
+    def expect_price_unit(self, unit: str) -> None:
+        moving.expect_price_unit(self._functions, unit)
 
 
 def _places(rows: list[tuple[int, str]]) -> list[tuple[int, datetime]]:

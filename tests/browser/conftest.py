@@ -13,19 +13,21 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from demo import credentials
+from demo.fleet import WORKSPACES
+from tests.chromium import launch as launch  # for those who open a browser of their own
 
 ROOT = Path(__file__).parent.parent.parent
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CLIENT = next(workspace for workspace in WORKSPACES if workspace.name == "Fernway Outfitters")
 STARTED_WITHIN = 60  # seconds
 SHOWN_WITHIN = 30_000  # milliseconds
-DESKTOP = {"width": 1440, "height": 900}
+DESKTOP = ViewportSize(width=1440, height=900)
 
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-DRAWN = (".stPlotlyChart .main-svg", "[data-testid=stDataFrame] canvas", "[data-testid=stMetricChart]")
+TABLE = "[data-testid=stDataFrame] canvas"
+DRAWN = (".stPlotlyChart .main-svg", TABLE, "[data-testid=stMetricChart]")
 
 
 @dataclass
@@ -37,9 +39,17 @@ class Visitor:
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
-    def open(self, path: str, *drawn: str, scheme: Literal["light", "dark"] = "light") -> Page:
+    def open(
+        self,
+        path: str,
+        *drawn: str,
+        scheme: Literal["light", "dark"] = "light",
+        size: ViewportSize | None = None,
+    ) -> Page:
         """Open a path in a new tab and wait until the page is drawn, `drawn` included."""
         page = self.context.new_page()
+        if size:
+            page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(SHOWN_WITHIN)
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
@@ -54,18 +64,6 @@ def wait_until_drawn(page: Page, *drawn: str) -> None:
     page.wait_for_selector(READY)
     for selector in drawn:
         page.locator(selector).first.wait_for()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-def launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
 @contextmanager
@@ -103,13 +101,13 @@ def environment(folder: Path, provider: str) -> dict[str, str]:
 
 
 @contextmanager
-def dashboard(variables: dict[str, str]) -> Iterator[str]:
+def dashboard(variables: dict[str, str], *options: str, port: int | None = None) -> Iterator[str]:
     """Run the dashboard on a free port and give its address when it answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    port = port or free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}", *options]
     address = f"http://127.0.0.1:{port}"
     with ended_afterwards(subprocess.Popen(command, text=True, cwd=ROOT, env=variables)) as process:
-        wait_for_answer(address, process)
+        wait_for_answer(f"{address}/api/health", process)
         yield address
 
 
@@ -122,21 +120,28 @@ def wait_for_answer(address: str, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + STARTED_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            httpx.get(f"{address}/api/health", trust_env=False).raise_for_status()
+            httpx.get(address, trust_env=False).raise_for_status()
         except httpx.HTTPError:
             time.sleep(0.1)
         else:
             return
-    raise TimeoutError("The dashboard did not start.")
+    raise TimeoutError(f"Nothing answers on {address}.")
 
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a dashboard that shows three days of the simulated fleet."""
+    """Give the address of a dashboard that shows three days of the simulated fleet, of which one client is known."""
     folder = tmp_path_factory.mktemp("filled")
+    numbers = folder / "numbers.csv"
+    numbers.write_text(
+        "\n".join(["workspace,phone_number", *(f"{CLIENT.name},{line.number}" for line in CLIENT.lines)])
+    )
     with providers("--days", "3", "--scale", "0.3") as provider:
         variables = environment(folder, provider)
-        subprocess.run([sys.executable, "-m", "sync", "all"], cwd=ROOT, env=variables, check=True, capture_output=True)
+        for command in (["all"], ["phones", "import", str(numbers)]):
+            subprocess.run(
+                [sys.executable, "-m", "sync", *command], cwd=ROOT, env=variables, check=True, capture_output=True
+            )
         with dashboard(variables) as address:
             yield address
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
@@ -10,13 +11,24 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, DRAWN, Visitor
+from tests.browser.conftest import DESKTOP, DRAWN, TABLE, Visitor
 
 # Streamlit looks for its server below the page's path first; it finds it one step higher.
 HARMLESS = re.compile(r"404 \(Not Found\)")
 MOST_HARMLESS = 2  # for each deep link
 
-PAGES = {"/": "Workspaces", "/twilio": "Twilio", "/elevenlabs": "ElevenLabs"}
+CLIENT = "/workspace?workspace=Fernway+Outfitters&period=All"
+PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {  # the heading, and what is drawn last
+    "/": ("Workspaces", DRAWN),
+    CLIENT: ("Fernway Outfitters", DRAWN),
+    "/twilio": ("Twilio", DRAWN),
+    "/elevenlabs": ("ElevenLabs", DRAWN),
+    "/calls?period=All": ("Calls", (TABLE,)),
+    "/sync": ("Sync", (TABLE,)),
+    "/settings": ("Settings", (TABLE,)),
+}
+IN_NAVIGATION = {title for path, (title, _) in PAGES.items() if path != CLIENT}
+FILTERS = ("stSelectbox", "stMultiSelect", "stDateInput", "stCheckbox")
 
 
 def query_of(page: Page) -> dict[str, list[str]]:
@@ -28,20 +40,34 @@ def metric(page: Page, label: str) -> str:
     return card.get_by_test_id("stMetricValue").inner_text()
 
 
-@pytest.mark.parametrize("path", ["/twilio", "/elevenlabs"])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_deep_link_shows_the_whole_program(visitor: Visitor, path: str) -> None:
-    page = visitor.open(path, *DRAWN)
+    heading, drawn = PAGES[path]
+    page = visitor.open(path, *drawn)
 
-    expect(page.get_by_role("heading", name=PAGES[path], exact=True)).to_be_visible()
-    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(len(PAGES))
-    expect(page.get_by_role("button", name="Sync now")).to_be_visible()
-    expect(page).to_have_title(f"{PAGES[path]} · Voice Ledger")
+    expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_visible()
+    links = page.get_by_test_id("stSidebarNavLink")
+    assert {link.inner_text().splitlines()[-1] for link in links.all()} == IN_NAVIGATION
+    expect(page.get_by_test_id("stSidebar").get_by_role("button", name="Sync now")).to_be_visible()
+    expect(page).to_have_title(f"{'Workspace' if path == CLIENT else heading} · Voice Ledger")
+
+
+@pytest.mark.parametrize("path", ["/", "/workspace", "/twilio", "/elevenlabs", "/calls"])
+def test_all_filters_stand_in_one_row(visitor: Visitor, path: str) -> None:
+    page = visitor.open(f"{path}?workspace=Fernway+Outfitters&period=Custom&compare=true", "[data-testid=stMetric]")
+
+    row = page.get_by_test_id("stHorizontalBlock").filter(has=page.get_by_label("Period")).first
+    boxes = [box for name in FILTERS for found in row.get_by_test_id(name).all() if (box := found.bounding_box())]
+
+    assert len(boxes) == (4 if path == "/calls" else 5)
+    assert max(box["y"] for box in boxes) < min(box["y"] + box["height"] for box in boxes)
 
 
 def test_filters_go_into_the_url_and_a_pasted_link_restores_them(visitor: Visitor) -> None:
     page = visitor.open("/", *DRAWN)
 
-    page.get_by_role("radio", name="Yesterday").or_(page.get_by_role("button", name="Yesterday")).click()
+    page.get_by_role("combobox", name="Period").click()
+    page.get_by_role("option", name="Yesterday", exact=True).click()
     expect(page.get_by_text("UTC, matches provider bills")).to_be_visible()
     page.wait_for_url("**period=Yesterday*")
     page.wait_for_timeout(500)
@@ -73,34 +99,30 @@ def test_a_download_equals_the_page(visitor: Visitor) -> None:
     notes, rows = (list(csv.reader(io.StringIO(part))) for part in text.split("\n\n", 1))
     total = dict(zip(rows[0], rows[-1], strict=True))
     assert dict(notes)["Time zone"] == "UTC"
-    assert f"${float(total['Total cost (USD)']):,.2f}" == metric(page, "Total cost")
-    assert f"{int(total['Calls (count)']):,}" == metric(page, "Calls")
+    assert f"${float(total['total_cost (USD)']):,.2f}" == metric(page, "Total cost")
+    assert f"{int(total['total_calls (count)']):,}" == metric(page, "Calls")
     assert [row[0] for row in rows[-2:]] == ["Unassigned", "Total"]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_comes_from_another_host_and_no_error_is_logged(visitor: Visitor, path: str) -> None:
-    visitor.open(path, *DRAWN)
+def test_a_page_fits_desk_and_phone_without_errors_or_other_hosts(
+    visitor: Visitor, path: str, scheme: Literal["light", "dark"]
+) -> None:
+    _, drawn = PAGES[path]
+    page = visitor.open(path, *drawn, scheme=scheme)
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
 
+        expect(page.locator(drawn[0]).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (brightness(page) > 200) == (scheme == "light")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
     others = {urlsplit(url).netloc for url in visitor.requests if urlsplit(url).scheme in ("http", "https", "ws")}
     harmless = [error for error in visitor.errors if HARMLESS.search(error)]
     assert others == {urlsplit(visitor.address).netloc}
     assert len(harmless) <= MOST_HARMLESS * (path != "/")
     assert visitor.errors == harmless
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_fits_desk_and_phone_in_both_themes(
-    visitor: Visitor, path: str, scheme: Literal["light", "dark"]
-) -> None:
-    page = visitor.open(path, *DRAWN, scheme=scheme)
-    for width in (1440, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-
-        expect(page.locator(DRAWN[0]).first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert (brightness(page) > 200) == (scheme == "light")
 
 
 def brightness(page: Page) -> float:

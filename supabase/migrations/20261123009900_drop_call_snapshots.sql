@@ -21,4 +21,4 @@ begin
     drop table public.call_snapshots cascade;
 end $$;
 
-insert into public.ledger_migrations (name) values ('20261122190500_drop_call_snapshots') on conflict do nothing;
+insert into public.ledger_migrations (name) values ('20261123009900_drop_call_snapshots') on conflict do nothing;

@@ -1,0 +1,35 @@
+"""The numbers that a workspace owns or owned, with their dates."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.formats import UNKNOWN
+from sync.models import Phone
+
+
+def show(workspace_id: int, zone: ZoneInfo) -> None:
+    """Draw them, the current ones first."""
+    phones = [phone for phone in data.phones() if phone.workspace_id == workspace_id]
+    if not phones:
+        st.caption("No number is registered for it.")
+        return
+    phones.sort(key=lambda phone: (phone.valid_until is not None, phone.phone_number))
+    frame = pd.DataFrame([_row(phone, zone) for phone in phones])
+    st.dataframe(frame, hide_index=True, height="content", placeholder=UNKNOWN, alt="Numbers", width="content")
+
+
+def _row(phone: Phone, zone: ZoneInfo) -> dict[str, str | None]:
+    return {
+        "Number": phone.phone_number,
+        "Label": phone.label,
+        "From": _day(phone.valid_from, zone) or "always",
+        "Until": _day(phone.valid_until, zone) or "now",
+    }
+
+
+def _day(moment: datetime | None, zone: ZoneInfo) -> str | None:
+    return f"{moment.astimezone(zone):%-d %b %Y, %H:%M}" if moment else None

@@ -1,0 +1,53 @@
+"""The amber strip above numbers that are not current: since when, why, and a button to try again."""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboard import access, data, formats
+from sync.freshness import Freshness
+from sync.models import PROVIDER_NAMES, RunState, Source
+
+STALE = ("amber", "red")
+BROKEN = (RunState.FAILED, RunState.INTERRUPTED)
+ENDED = {RunState.FAILED: "failed", RunState.INTERRUPTED: "was interrupted", RunState.SKIPPED: "was skipped"}
+
+
+def warn(sources: Sequence[Source], zone: ZoneInfo) -> None:
+    """Draw a strip for each source whose numbers are old, or whose last run did not end well."""
+    for state in data.freshness_by_source():
+        if state.source in sources and state.through and (state.level in STALE or _is_broken(state)):
+            _warn(state, zone)
+
+
+def _is_broken(state: Freshness) -> bool:
+    return state.latest is not None and state.latest.state in BROKEN
+
+
+def _warn(state: Freshness, zone: ZoneInfo) -> None:
+    if state.through is None or state.age is None:
+        return
+    since = f"{formats.clock(state.through, zone, now=data.now())} ({formats.age(state.age)})"
+    sentence = f"{PROVIDER_NAMES[state.source]}: these numbers end at {since}. {_why(state)}"
+    strip, action = st.columns([7, 1], vertical_alignment="center")
+    strip.warning(formats.literal(sentence), icon=":material/schedule:")
+    if access.current_user().is_admin:
+        action.button(
+            "Retry",
+            on_click=data.start_syncs,
+            disabled=data.sync_status().is_busy,
+            icon=":material/refresh:",
+            key=f"retry {state.source}",
+        )
+
+
+def _why(state: Freshness) -> str:
+    latest = state.latest
+    if access.current_user().is_client:
+        return "Newer ones are on their way; ask who runs this dashboard if it takes long."
+    if latest and latest.state is RunState.RUNNING:
+        return "A sync is running."
+    if latest and latest.message and latest.state in ENDED:
+        return f"The last sync {ENDED[latest.state]}: {latest.message}"
+    return "No sync has run since; the scheduler (python -m sync scheduler) may not be running."

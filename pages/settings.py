@@ -1,0 +1,30 @@
+"""Which number is whose?"""
+
+import streamlit as st
+
+from dashboard import filters
+from dashboard.registry import (
+    agents,
+    configuration,
+    csv_files,
+    names,
+    numbers,
+    proposals,
+    unregistered,
+    workspaces,
+)
+
+st.title("Settings")
+with proposals.row():
+    zone = filters.choose_zone()
+    names.switch()
+st.caption(f"Which number is whose? Dates are days in {zone}, from midnight on; they are stored in UTC.")
+if not names.of_clients():
+    st.info(unregistered.FIRST_STEPS, icon=":material/group_add:")
+
+unregistered.show(zone)
+workspaces.show(zone)
+numbers.show(zone)
+agents.show()
+csv_files.show()
+configuration.show()

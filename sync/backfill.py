@@ -1,0 +1,260 @@
+"""The historical sync: any period, newest first, as fast as the provider allows; may be stopped and started again.
+
+Records are saved in small batches and their balances refreshed now and then, so that a long walk back costs little more
+than its requests. The hourly run of the same source has a lock of its own, and this one waits while that one works.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sync.ahead import run_ahead
+from sync.batches import in_batches
+from sync.errors import ProviderError, StoreError
+from sync.jobs import CallSource, ConversationSource, ids_to_fetch
+from sync.models import CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun
+from sync.runs import Conditions, Run, is_alive, open_run
+from sync.slices import Walk, Window
+from sync.store import Store
+
+CALLS_A_BATCH = 1000
+CONVERSATIONS_A_BATCH = 200
+LISTED_A_BATCH = 100
+SAVE_WITHIN = 0.2  # seconds: a stop is heeded soon, and a crash costs little, although answers are slow
+CALLS_AHEAD = 3  # batches
+LISTS_AT_ONCE = 8
+LISTED_AHEAD = 500  # batches: enough to tell how long it will take, and little memory
+REFRESH_EVERY = 10.0  # seconds, or when that is longer,
+WORK_PER_REFRESH = 20  # so many times what the last refresh took
+LOOK_FOR_HOURLY_RUN = 2.0  # seconds
+WAIT_FOR_HOURLY_RUN = 0.5
+RECENT_RUNS = 10
+UNFINISHED_BACKFILLS = 100
+FAILED_BEFORE = 1000
+
+
+class PastCalls(CallSource, Protocol):
+    """Where old call legs come from; `sync.twilio` explains each method."""
+
+    def calls_between(self, start: datetime, end: datetime) -> Iterator[CallLeg | Failure]: ...
+
+
+class PastConversations(ConversationSource, Protocol):
+    """Where old conversations come from; `sync.elevenlabs` explains each method."""
+
+    def summaries_between(self, start: datetime, end: datetime) -> Iterator[ConversationSummary | Failure]: ...
+
+
+Entry = CallLeg | Conversation | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listed:
+    """Part of what a slice lists: calls as they are, of conversations the ids whose detail is needed."""
+
+    slice: int
+    entries: Sequence[Entry] = ()
+    ids: Sequence[str] = ()
+    is_last: bool = False
+
+
+def backfill_twilio(provider: PastCalls, store: Store, window: Window, conditions: Conditions) -> SyncRun:
+    """Fetch every leg that started in `[start, end)`, and their parents wherever they started. May be repeated."""
+    with _opened(store, "twilio", window, conditions) as backfill:
+        with closing(run_ahead(_list_calls(provider, backfill.walk), at_most=CALLS_AHEAD)) as batches:
+            for listed in batches:
+                backfill.walk.take(listed.slice, listed.ids, is_last=listed.is_last)
+                backfill.save(listed.entries)
+        asked: set[str] = set()
+        while parents := set(store.missing_parents(since=backfill.oldest)) - asked:
+            backfill.save_each(provider.calls(sorted(parents)))
+            asked |= parents
+        backfill.save_each(provider.calls(backfill.take_failed()))
+    return store.run(backfill.run.id) or backfill.run.record
+
+
+def backfill_elevenlabs(provider: PastConversations, store: Store, window: Window, conditions: Conditions) -> SyncRun:
+    """Fetch every conversation that started in `[start, end)` and is not stored in its final version yet."""
+    with _opened(store, "elevenlabs", window, conditions) as backfill:
+        listed = run_ahead(_list_conversations(provider, store, backfill.walk), at_most=LISTED_AHEAD)
+        with closing(listed):
+            backfill.save_each(provider.conversations(backfill.ids_of(listed)))
+        backfill.save_each(provider.conversations(backfill.take_failed()))
+        if backfill.broken_off:
+            raise backfill.broken_off
+    return store.run(backfill.run.id) or backfill.run.record
+
+
+def _list_calls(provider: PastCalls, walk: Walk) -> Iterator[_Listed]:
+    for number, (start, end) in enumerate(walk.slices):
+        for batch in in_batches(provider.calls_between(start, end), CALLS_A_BATCH):
+            yield _Listed(slice=number, entries=batch)
+        yield _Listed(slice=number, is_last=True)
+
+
+def _list_conversations(provider: PastConversations, store: Store, walk: Walk) -> Iterator[_Listed]:
+    """Yield what the slices list, in order, while the next ones are being listed: a list comes page after page."""
+
+    def list_slice(number: int) -> tuple[list[_Listed], ProviderError | None]:
+        parts: list[_Listed] = []
+        try:
+            parts.extend(_list_slice(provider, store, number, walk.slices[number]))
+        except ProviderError as exc:
+            return parts, exc
+        return parts, None
+
+    pool = ThreadPoolExecutor(LISTS_AT_ONCE, thread_name_prefix="list")
+    lists: deque[Future[tuple[list[_Listed], ProviderError | None]]] = deque()
+    try:
+        for number in range(len(walk.slices) + LISTS_AT_ONCE):
+            if number < len(walk.slices):
+                lists.append(pool.submit(list_slice, number))
+            if lists and number >= LISTS_AT_ONCE - 1:
+                parts, broken_off = lists.popleft().result()
+                walk.listed += sum(len(part.ids) + len(part.entries) for part in parts)
+                yield from parts
+                if broken_off:
+                    raise broken_off
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _list_slice(provider: PastConversations, store: Store, number: int, window: Window) -> Iterator[_Listed]:
+    seen: set[str] = set()  # a list that grows while it is read shows a record on two pages
+    for batch in in_batches(provider.summaries_between(*window), LISTED_A_BATCH):
+        summaries = [entry for entry in batch if isinstance(entry, ConversationSummary)]
+        failures = [entry for entry in batch if isinstance(entry, Failure)]
+        ids = [each for each in ids_to_fetch(store, summaries) if each not in seen]
+        seen.update(ids)
+        yield _Listed(slice=number, ids=ids, entries=failures)
+    yield _Listed(slice=number, is_last=True)
+
+
+class _Backfill:
+    """A backfill underway: what it saves, what failed, and how far it is."""
+
+    def __init__(self, run: Run, store: Store, walk: Walk, conditions: Conditions) -> None:
+        self.run = run
+        self.walk = walk
+        self.oldest = run.record.window_start  # or a parent from before
+        self.broken_off: ProviderError | None = None
+        self._source = run.record.source
+        self._store = store
+        self._conditions = conditions
+        self._failed: set[str] = set()
+        self._refreshed_at = time.monotonic()
+        self._refresh_took = 0.0
+        self._looked_at = 0.0
+
+    def ids_of(self, listed: Iterable[_Listed]) -> Iterator[str]:
+        """Yield the ids to fetch as they are asked for. What a list gave before it broke off is still fetched."""
+        try:
+            for part in listed:
+                self.walk.take(part.slice, part.ids, is_last=part.is_last)
+                self.save(part.entries)
+                yield from part.ids
+        except ProviderError as exc:
+            self.broken_off = exc
+
+    def take_failed(self) -> list[str]:
+        """Return what failed so far, in this run or one before, to try it again."""
+        failed, self._failed = self._failed, set()
+        listed = {failure.record_id for failure in self._store.failures(self._source, limit=FAILED_BEFORE)}
+        earlier = listed - failed - {""}
+        self.walk.listed += len(earlier)
+        self.run.count(failed=-len(failed), done=-len(failed))
+        return sorted(failed | earlier)
+
+    def save_each(self, entries: Iterable[Entry]) -> None:
+        size = CALLS_A_BATCH if self._source == "twilio" else CONVERSATIONS_A_BATCH
+        with closing(in_batches(entries, size, within=SAVE_WITHIN)) as batches:
+            for batch in batches:
+                self.save(batch)
+
+    def save(self, batch: Sequence[Entry]) -> None:
+        """Save a batch and what failed of it, tell how far the run is, and refresh balances when it is time to."""
+        legs = [entry for entry in batch if isinstance(entry, CallLeg)]
+        conversations = [entry for entry in batch if isinstance(entry, Conversation)]
+        failures = [entry for entry in batch if isinstance(entry, Failure)]
+        self._list_failures(failures)
+        if legs:
+            self._store.save_calls(legs, refresh=False)
+            self.oldest = min(self.oldest, *(leg.started_at for leg in legs))
+        if conversations:
+            self._store.save_conversations(conversations, refresh=False)
+        for entry in batch:
+            self.walk.came(_id(entry))
+        self.run.count(
+            done=len(batch),
+            saved=len(legs) + len(conversations),
+            failed=len(failures),
+            total=self.walk.listed if self._source == "elevenlabs" else None,  # Twilio's pages do not tell it
+            position=self.walk.position,
+        )
+        self._refresh_now_and_then()
+        self._wait_for_hourly_run()
+
+    def _list_failures(self, failures: Sequence[Failure]) -> None:
+        if named := [failure for failure in failures if failure.record_id]:  # the others cannot be tried again
+            self._store.save_failures(self._source, named, now=self._conditions.clock())
+            self._failed.update(failure.record_id for failure in named)
+
+    def _refresh_now_and_then(self) -> None:
+        if time.monotonic() - self._refreshed_at >= max(REFRESH_EVERY, WORK_PER_REFRESH * self._refresh_took):
+            self.refresh()
+
+    def refresh(self) -> None:
+        start = time.monotonic()
+        self._store.refresh_balances(self._source)
+        self._refreshed_at = time.monotonic()
+        self._refresh_took = self._refreshed_at - start
+
+    def _wait_for_hourly_run(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_FOR_HOURLY_RUN:
+            return
+        while self._hourly_run_works():
+            self._conditions.should_stop.wait(WAIT_FOR_HOURLY_RUN)
+            self.run.count()
+        self._looked_at = time.monotonic()
+
+    def _hourly_run_works(self) -> bool:
+        now = self._conditions.clock()
+        runs = self._store.runs(self._source, limit=RECENT_RUNS)
+        return any(run.kind is not RunKind.BACKFILL and is_alive(run, now) for run in runs)
+
+
+@contextmanager
+def _opened(store: Store, source: Source, window: Window, conditions: Conditions) -> Iterator[_Backfill]:
+    """Hold the lock of a source's backfill. Balances are up to date when the block ends, however it ends."""
+    with open_run(store, source, RunKind.BACKFILL, window, conditions) as run:
+        backfill = _Backfill(run, store, Walk(window, _walked(store, source)), conditions)
+        try:
+            yield backfill
+        except BaseException:
+            with suppress(StoreError):  # the next save or refresh of this source catches up
+                backfill.refresh()
+            raise
+        backfill.refresh()
+        run.count(position=window[0])
+
+
+def _walked(store: Store, source: Source) -> list[Window]:
+    """Return the stretches that backfills have walked since the last one that came to its end."""
+    walked: list[Window] = []
+    for run in store.runs(source, kind=RunKind.BACKFILL, limit=UNFINISHED_BACKFILLS):
+        if run.state is RunState.OK:
+            break
+        if run.position:
+            walked.append((run.position, run.window_end))
+    return walked
+
+
+def _id(entry: Entry) -> str:
+    if isinstance(entry, CallLeg):
+        return entry.sid
+    return entry.conversation_id if isinstance(entry, Conversation) else entry.record_id

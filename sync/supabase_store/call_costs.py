@@ -1,0 +1,48 @@
+"""Between the JSON of the SQL functions and calls with what they cost in all."""
+
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from sync.call_costs import CallCost, CallDetail, CallFilter, Match
+from sync.models import PRICE_PLACES
+from sync.supabase_store.rows import call_leg, conversation, iso_or_none, sure_moment
+
+MONEY = ("twilio_cost", "elevenlabs_cost", "platform_price", "llm_price", "total_cost")
+
+
+def arguments(wanted: CallFilter) -> dict[str, Any]:
+    """Return a filter as the functions take it."""
+    return {
+        "p_since": iso_or_none(wanted.since),
+        "p_until": iso_or_none(wanted.until),
+        "p_workspaces": None if wanted.workspaces is None else sorted(wanted.workspaces),
+        "p_kind": {
+            "exclusive": wanted.exclusive,
+            "match": wanted.match,
+            "direction": wanted.direction,
+            "status": wanted.status,
+            "digits": wanted.searched_digits,
+            "id": wanted.searched_id,
+        },
+    }
+
+
+def call_cost(row: dict[str, Any]) -> CallCost:
+    plain = {f.name: row[f.name] for f in fields(CallCost)}
+    amounts = {name: None if plain[name] is None else Decimal(plain[name]).quantize(PRICE_PLACES) for name in MONEY}
+    if not plain["legs"] or plain["unpriced_legs"]:
+        amounts["twilio_cost"] = None
+    if not plain["conversations"] or plain["unpriced_conversations"]:
+        amounts["elevenlabs_cost"] = None
+    return CallCost(
+        **plain | amounts | {"started_at": sure_moment(plain["started_at"]), "match": Match(plain["match"])}
+    )
+
+
+def call_detail(answer: dict[str, Any]) -> CallDetail:
+    return CallDetail(
+        call=call_cost(answer["call"]),
+        legs=[call_leg(row) for row in answer["legs"]],
+        conversations=[conversation(row) for row in answer["conversations"]],
+    )

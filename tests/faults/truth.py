@@ -1,0 +1,200 @@
+"""What a store must hold when all is over: the simulated fleet's own records, each once, with its newest values."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from demo import registry
+from demo.elevenlabs_records import conversation_record
+from demo.fleet import Fleet
+from demo.timeline import Timeline
+from demo.twilio_records import call_record
+from sync.models import UNBILLED_CALL_STATUSES, ElevenLabsTotals, TwilioTotals
+from tests.records import Sql
+
+UNASSIGNED = "Unassigned"
+FOR_EVER = 2**40
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """What is compared of a record, whichever provider it is from."""
+
+    record_id: str
+    status: str
+    started_at: datetime
+    duration: int | None
+    cost: Decimal | None
+    workspace: str
+    parent: str | None = None
+
+
+Facts = dict[str, Fact]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """All that the providers have at one moment."""
+
+    calls: Facts
+    conversations: Facts
+
+
+def truth(fleet: Fleet, now: datetime, shown: Callable[[Record], Record], registered_at: datetime) -> Truth:
+    """Read the fleet's records past any server; `shown` makes the providers' later changes to one."""
+    timeline, moment = Timeline(fleet), int(now.timestamp())
+    span = ((0, ""), (moment + 1, ""))
+    owners = _Owners(registered_at)
+    legs = [shown(call_record(leg, moment)) for leg in timeline.legs(*span, newest_first=False)]
+    talks = [shown(conversation_record(talk, moment)) for talk in timeline.conversations(*span, newest_first=False)]
+    own = {leg["sid"]: _call(leg, owners) for leg in legs}
+    return Truth(
+        calls={sid: replace(fact, workspace=_inherited(fact, own)) for sid, fact in own.items()},
+        conversations={talk["conversation_id"]: _conversation(talk, owners) for talk in talks},
+    )
+
+
+class _Owners:
+    """Who owned a number at a moment, and whose an agent is, as the demo registers them."""
+
+    def __init__(self, registered_at: datetime) -> None:
+        self._phones = registry.phones(registered_at)
+        self._agents = {agent.agent_id: agent.workspace for agent in registry.agents()}
+
+    def of_number(self, number: str | None, moment: datetime) -> str | None:
+        for phone in self._phones:
+            has_begun = phone.valid_from is None or phone.valid_from <= moment
+            has_ended = phone.valid_until is not None and phone.valid_until <= moment
+            if phone.phone_number == number and has_begun and not has_ended:
+                return phone.workspace
+        return None
+
+    def of_agent(self, agent_id: str) -> str | None:
+        return self._agents.get(agent_id)
+
+
+def _call(raw: Record, owners: _Owners) -> Fact:
+    started_at = parsedate_to_datetime(raw["start_time"] or raw["date_created"])
+    is_free = raw["price"] is None and raw["status"] in UNBILLED_CALL_STATUSES
+    ours = raw["to"] if raw["direction"] == "inbound" else raw["from"]
+    return Fact(
+        record_id=raw["sid"],
+        status=raw["status"],
+        started_at=started_at,
+        duration=None if raw["duration"] is None else int(raw["duration"]),
+        cost=Decimal(0) if is_free else None if raw["price"] is None else abs(Decimal(raw["price"])),
+        workspace=owners.of_number(ours, started_at) or UNASSIGNED,
+        parent=raw["parent_call_sid"],
+    )
+
+
+def _inherited(fact: Fact, facts: Mapping[str, Fact]) -> str:
+    """Return the workspace of the topmost leg that has one."""
+    parent = facts.get(fact.parent or "")
+    above = _inherited(parent, facts) if parent else UNASSIGNED
+    return fact.workspace if above == UNASSIGNED else above
+
+
+def _conversation(raw: Record, owners: _Owners) -> Fact:
+    metadata = raw["metadata"]
+    started_at = datetime.fromtimestamp(metadata["start_time_unix_secs"], UTC)
+    number = (metadata["phone_call"] or {}).get("agent_number")
+    return Fact(
+        record_id=raw["conversation_id"],
+        status=raw["status"],
+        started_at=started_at,
+        duration=metadata["call_duration_secs"],
+        cost=metadata["cost_fiat"],
+        workspace=owners.of_number(number, started_at) or owners.of_agent(raw["agent_id"]) or UNASSIGNED,
+    )
+
+
+def stored(sql: Sql) -> Truth:
+    """Read a store's records with plain SQL, past the product."""
+    calls = sql(
+        "select sid, status, started_at, duration, cost, workspaces.name, parent_call_sid"
+        " from calls join workspaces on workspaces.id = workspace_id"
+    )
+    conversations = sql(
+        "select conversation_id, status, started_at, duration, cost, workspaces.name, null"
+        " from elevenlabs_conversations join workspaces on workspaces.id = workspace_id"
+    )
+    return Truth(calls=_facts(calls), conversations=_facts(conversations))
+
+
+def _facts(rows: Iterable[tuple[Any, ...]]) -> Facts:
+    facts = [
+        Fact(
+            record_id=record_id,
+            status=status,
+            started_at=datetime.fromisoformat(started_at) if isinstance(started_at, str) else started_at,
+            duration=duration,
+            cost=None if cost is None else Decimal(str(cost)),
+            workspace=workspace,
+            parent=parent,
+        )
+        for record_id, status, started_at, duration, cost, workspace, parent in rows
+    ]
+    return {fact.record_id: fact for fact in facts}
+
+
+def gone(sql: Sql) -> set[str]:
+    """Return the stored records that their provider has said to have no longer (404), and not listed again since."""
+    rows = sql(
+        "select sid from calls where is_gone"
+        " union all select conversation_id from elevenlabs_conversations where is_gone"
+    )
+    return {str(record_id) for (record_id,) in rows}
+
+
+def as_far_as_shown(there: Truth, found: Truth, gone: set[str]) -> Truth:
+    """Return the truth, but keep of a record that its provider denies what was last seen of it, as the ledger does."""
+
+    def seen(facts: Facts, stored: Facts) -> Facts:
+        return {id_: stored[id_] if id_ in gone and id_ in stored else fact for id_, fact in facts.items()}
+
+    return Truth(calls=seen(there.calls, found.calls), conversations=seen(there.conversations, found.conversations))
+
+
+def differences(expected: Truth, found: Truth) -> list[str]:
+    """Say of each record what the store has wrong; nothing if all is well."""
+    pairs = [(expected.calls, found.calls), (expected.conversations, found.conversations)]
+    return [
+        f"{record_id}: {there.get(record_id, 'missing')} instead of {here.get(record_id, 'nothing')}"
+        for here, there in pairs
+        for record_id in sorted(here.keys() | there.keys())
+        if here.get(record_id) != there.get(record_id)
+    ]
+
+
+def twilio_totals(facts: Facts) -> dict[str, TwilioTotals]:
+    totals: dict[str, TwilioTotals] = defaultdict(TwilioTotals)
+    for fact in facts.values():
+        totals[fact.workspace] += TwilioTotals(
+            total_calls=int(fact.parent is None),
+            total_legs=1,
+            total_cost=fact.cost or Decimal(0),
+            total_duration=(fact.duration or 0) if fact.parent is None else 0,
+            billed_minutes=-(-(fact.duration or 0) // 60),
+            unpriced_calls=int(fact.cost is None),
+        )
+    return dict(totals)
+
+
+def elevenlabs_sums(facts: Facts) -> dict[str, ElevenLabsTotals]:
+    """Add up what of a conversation is compared; the other totals stay at nothing."""
+    totals: dict[str, ElevenLabsTotals] = defaultdict(ElevenLabsTotals)
+    for fact in facts.values():
+        totals[fact.workspace] += ElevenLabsTotals(
+            total_conversations=1,
+            total_cost=fact.cost or Decimal(0),
+            total_duration=fact.duration or 0,
+            unpriced_conversations=int(fact.cost is None),
+        )
+    return dict(totals)

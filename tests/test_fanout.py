@@ -1,0 +1,155 @@
+"""Fetching many records at once: as they come, without end, and one bad record does not stop the others."""
+
+from collections.abc import Iterator
+from itertools import count
+from threading import Barrier, Event, Lock, current_thread
+from threading import enumerate as all_threads
+from time import sleep
+
+import pytest
+
+from sync.errors import MalformedRecordError, ProviderDownError, RecordNotFoundError
+from sync.fanout import ASKED_FOR, fetch_each
+from sync.models import Failure
+
+PATIENCE = 10  # seconds
+
+
+def test_every_record_comes_once() -> None:
+    ids = [str(number) for number in range(1000)]
+
+    assert sorted(fetch_each(lambda record_id: record_id, ids, workers=8), key=str) == sorted(ids)
+
+
+def test_nothing_to_fetch_is_nothing() -> None:
+    assert list(fetch_each(lambda record_id: record_id, [], workers=8)) == []
+
+
+def test_several_are_fetched_at_once() -> None:
+    all_are_there = Barrier(8, timeout=PATIENCE)
+
+    def fetch(record_id: str) -> str:
+        all_are_there.wait()
+        return record_id
+
+    assert len(list(fetch_each(fetch, map(str, range(8)), workers=8))) == 8
+
+
+def test_a_slow_record_does_not_hold_up_the_others() -> None:
+    others_have_come = Event()
+
+    def fetch(record_id: str) -> str:
+        if record_id == "0":
+            others_have_come.wait(PATIENCE)
+        return record_id
+
+    came = []
+    for record_id in fetch_each(fetch, map(str, range(20)), workers=2):
+        came.append(record_id)
+        if len(came) == 19:
+            others_have_come.set()
+
+    assert came[-1] == "0"
+
+
+@pytest.mark.parametrize(("error", "is_gone"), [(MalformedRecordError, False), (RecordNotFoundError, True)])
+def test_a_bad_record_is_a_failure_among_the_others(error: type[Exception], is_gone: bool) -> None:
+    def fetch(record_id: str) -> str:
+        if record_id == "3":
+            raise error("It cannot be read.")
+        return record_id
+
+    came = list(fetch_each(fetch, map(str, range(10)), workers=4))
+
+    assert [entry for entry in came if isinstance(entry, Failure)] == [
+        Failure(record_id="3", error="It cannot be read.", is_gone=is_gone)
+    ]
+    assert len(came) == 10
+
+
+def test_an_error_of_more_than_one_record_is_raised_and_stops_the_rest() -> None:
+    asked = []
+
+    def fetch(record_id: str) -> str:
+        asked.append(record_id)
+        sleep(0.001)
+        if record_id == "5":
+            raise ProviderDownError("It is down.")
+        return record_id
+
+    with pytest.raises(ProviderDownError, match="It is down"):
+        list(fetch_each(fetch, map(str, range(10_000)), workers=4))
+
+    assert len(asked) < 1000
+    assert no_thread_fetches()
+
+
+def test_ids_are_taken_as_they_are_needed() -> None:
+    taken = 0
+
+    def ids() -> Iterator[str]:
+        nonlocal taken
+        for taken in count(1):
+            yield str(taken)
+
+    records = fetch_each(lambda record_id: record_id, ids(), workers=4)
+    for _ in range(50):
+        next(records)
+    records.close()  # type: ignore[attr-defined]  it is a generator
+
+    assert taken <= 50 + ASKED_FOR
+
+
+def test_ids_are_taken_in_the_readers_thread() -> None:
+    threads = set()
+
+    def ids() -> Iterator[str]:
+        for number in range(10):
+            threads.add(current_thread())
+            yield str(number)
+
+    list(fetch_each(lambda record_id: record_id, ids(), workers=4))
+
+    assert threads == {current_thread()}
+
+
+def test_work_goes_on_while_the_reader_is_busy_but_not_without_bound() -> None:
+    lock, fetched = Lock(), 0
+
+    def fetch(record_id: str) -> str:
+        nonlocal fetched
+        sleep(0.002)
+        with lock:
+            fetched += 1
+        return record_id
+
+    records = fetch_each(fetch, map(str, range(2000)), workers=8)
+    next(records)
+    sleep(0.1)
+
+    assert 1 < fetched <= ASKED_FOR + 1
+    assert len(list(records)) == 1999
+
+
+def test_an_error_of_the_ids_is_raised_and_leaves_no_thread() -> None:
+    def ids() -> Iterator[str]:
+        yield from map(str, range(5))
+        raise ProviderDownError("The list broke off.")
+
+    with pytest.raises(ProviderDownError, match="The list broke off"):
+        list(fetch_each(lambda record_id: record_id, ids(), workers=4))
+
+    assert no_thread_fetches()
+
+
+def test_a_reader_that_leaves_ends_the_threads() -> None:
+    records = fetch_each(lambda record_id: record_id, map(str, range(1000)), workers=4)
+    next(records)
+
+    records.close()  # type: ignore[attr-defined]  it is a generator
+
+    assert no_thread_fetches()
+
+
+def no_thread_fetches() -> bool:
+    return not [thread for thread in all_threads() if thread.name.startswith("fetch")]

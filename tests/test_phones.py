@@ -1,0 +1,144 @@
+"""Numbers as CSV on both stores: what becomes of each row, dry runs, and exports that can be imported again."""
+
+import csv
+from io import StringIO
+
+import pytest
+
+from sync.phones import COLUMNS, ImportedRow, ImportFileError, export_phones, import_phones, read_phones
+from sync.registry import AddWorkspace, RegisterNumber
+from sync.store import Store
+from tests.conftest import OpenStore
+from tests.records import DAY, OTHER_NUMBER, OUR_NUMBER, TEN, THIRD_NUMBER, make_leg
+
+HEADER = ",".join(COLUMNS)
+
+
+def rows_of(*lines: str) -> str:
+    return "\n".join([HEADER, *lines])
+
+
+def fates(store: Store, *lines: str, dry_run: bool = False) -> list[str]:
+    return [row.fate for row in import_phones(store, read_phones(rows_of(*lines)), dry_run=dry_run).rows]
+
+
+def test_each_row_is_registered_corrected_unchanged_or_refused(store: Store) -> None:
+    store.change_registry(
+        [
+            RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER, label="Old"),
+            RegisterNumber(workspace="Acme", phone_number=OTHER_NUMBER, label="Same", valid_until=TEN),
+        ]
+    )
+
+    imported = import_phones(
+        store,
+        read_phones(
+            rows_of(
+                f"acme,{OUR_NUMBER},New,,",
+                f"Acme,{OTHER_NUMBER},Same,,{TEN:%Y-%m-%d %H:%M}",
+                f"Borealis,{THIRD_NUMBER},,,",
+                f"Borealis,{OUR_NUMBER},,,",
+                "Borealis,none,,,",
+                f"Borealis,{THIRD_NUMBER},Later corrected in the same file,,",
+            )
+        ),
+    )
+
+    assert imported.rows == [
+        ImportedRow(line=2, fate="corrected"),
+        ImportedRow(line=3, fate="unchanged"),
+        ImportedRow(line=4, fate="registered"),
+        ImportedRow(
+            line=5,
+            fate="refused",
+            error="Line 5: The number …0001 belongs to another workspace, or has another period, in that time; "
+            "end that first.",
+        ),
+        ImportedRow(
+            line=6,
+            fate="refused",
+            error="Line 6: The number …none is not in international form, such as +34911234567; correct it.",
+        ),
+        ImportedRow(line=7, fate="corrected"),
+    ]
+    assert [phone.label for phone in store.phones()] == ["Later corrected in the same file", "New", "Same"]
+
+
+def test_a_dry_run_tells_every_fate_and_effect_and_registers_nothing(store: Store) -> None:
+    store.save_calls([make_leg()])
+    rows = read_phones(rows_of(f"Acme,{OUR_NUMBER},,,", f"Borealis,{OUR_NUMBER},,,"))
+
+    tried = import_phones(store, rows, dry_run=True)
+    left = (store.phones(), len(store.workspaces()))
+    done = import_phones(store, rows)
+
+    assert left == ([], 1)
+    assert tried == done
+    assert [row.fate for row in done.rows] == ["registered", "refused"]
+    assert [(effect.workspace, effect.twilio.total_calls) for effect in done.effects] == [
+        ("Acme", 1),
+        ("Unassigned", -1),
+    ]
+
+
+def test_an_uploaded_file_is_read_as_bytes_or_text_with_or_without_its_invisible_mark() -> None:
+    text = rows_of(f"Café,{OUR_NUMBER},,,")
+
+    from_all = [read_phones(content) for content in (text, text.encode(), text.encode("utf-8-sig"), "\ufeff" + text)]
+
+    assert [row.change for [row] in from_all] == [RegisterNumber(workspace="Café", phone_number=OUR_NUMBER)] * 4
+
+
+def test_a_file_of_another_kind_is_one_sentence() -> None:
+    with pytest.raises(ImportFileError, match=r"^The file is not a CSV file in UTF-8; save it as such and try again"):
+        read_phones(b"\xff\xfe\x00")
+    with pytest.raises(ImportFileError, match=r"^The file has no column workspace and no column phone_number; its"):
+        read_phones("")
+
+
+NAMES = ["Acme", "=SUM(A1)", "@home", "-5", "+1", "'quoted", "''", 'Comma, "quotes"', "Café"]
+
+
+def test_an_export_can_be_imported_to_the_same_registry(open_store: OpenStore) -> None:
+    store, _ = open_store()
+    store.change_registry(
+        [
+            *(
+                RegisterNumber(workspace=name, phone_number=f"+3491000010{n}", label=NAMES[-n])
+                for n, name in enumerate(NAMES)
+            ),
+            RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER, valid_from=TEN, valid_until=TEN + DAY),
+            RegisterNumber(workspace="@home", phone_number=OUR_NUMBER, valid_from=TEN + DAY),
+        ]
+    )
+    exported, phones = export_phones(store), store.phones()
+    names = {workspace.name for workspace in store.workspaces()}
+    store.close()
+    other, _ = open_store()
+    # The same ids, so that the phones can be compared.
+    other.change_registry([AddWorkspace(name=name) for name in NAMES])
+
+    imported = import_phones(other, read_phones(exported))
+
+    assert {row.fate for row in imported.rows} == {"registered"}
+    assert {workspace.name for workspace in other.workspaces()} == names == {*NAMES, "Unassigned"}
+    assert other.phones() == phones
+    assert export_phones(other) == exported
+    assert {row.fate for row in import_phones(other, read_phones(exported)).rows} == {"unchanged"}
+    other.close()
+
+
+def test_no_cell_of_an_export_is_a_formula_in_a_spreadsheet(store: Store) -> None:
+    store.change_registry([RegisterNumber(workspace="=1+1", phone_number=OUR_NUMBER, label="-2", valid_from=TEN)])
+
+    _, row = csv.reader(StringIO(export_phones(store)))
+
+    assert row == ["'=1+1", f"'{OUR_NUMBER}", "'-2", "2026-10-24T10:00:00+00:00", ""]
+
+
+def test_two_thousand_rows_are_one_change(store: Store) -> None:
+    lines = [f"Client {n % 50},+3493{n:07d},,," for n in range(2000)]
+
+    assert set(fates(store, *lines, dry_run=True)) == {"registered"}
+    assert set(fates(store, *lines)) == {"registered"}
+    assert (len(store.phones()), len(store.workspaces())) == (2000, 51)
