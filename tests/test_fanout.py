@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from itertools import count
-from threading import Barrier, Event, Lock, current_thread
+from queue import SimpleQueue
+from threading import Barrier, Event, current_thread
 from threading import enumerate as all_threads
 from time import sleep
 
@@ -114,20 +115,26 @@ def test_ids_are_taken_in_the_readers_thread() -> None:
 
 
 def test_work_goes_on_while_the_reader_is_busy_but_not_without_bound() -> None:
-    lock, fetched = Lock(), 0
+    asked, enough, fetched = 0, Event(), SimpleQueue[str]()
+
+    def ids() -> Iterator[str]:
+        nonlocal asked
+        for asked in range(2000):
+            if asked == 100:
+                enough.set()
+            yield str(asked)
 
     def fetch(record_id: str) -> str:
-        nonlocal fetched
-        sleep(0.002)
-        with lock:
-            fetched += 1
+        assert enough.wait(PATIENCE)
+        fetched.put(record_id)
         return record_id
 
-    records = fetch_each(fetch, map(str, range(2000)), workers=8)
+    records = fetch_each(fetch, ids(), workers=8)
     next(records)
-    sleep(0.1)
+    for _ in range(100):
+        fetched.get(timeout=PATIENCE)  # while nobody reads
 
-    assert 1 < fetched <= ASKED_FOR + 1
+    assert asked < ASKED_FOR
     assert len(list(records)) == 1999
 
 

@@ -17,6 +17,7 @@ from demo.server import create_app, running
 from tests.test_cli import NOW, Commands, sums_of_the_server, sums_of_the_store, wait_until
 
 KILLS = 3
+STORED = "select conversation_id from elevenlabs_conversations"
 LATENCY = 0.02
 SEED = int(os.environ.get("FAULT_SEED", time.time_ns() % 10_000))
 
@@ -44,6 +45,7 @@ def test_a_backfill_killed_three_times_ends_with_the_servers_totals(
     with running(server, port=0) as url:  # type: ignore[arg-type]  any ASGI application will do
         commands = Commands(tmp_path, url)
         command = ("backfill", "elevenlabs", "--since", f"{NOW.date() - timedelta(days=61)}", "--max-concurrency", "8")
+        lost = []
         for _ in range(KILLS):
             before = sum(saved for _, _, saved in commands.runs())
             enough = before + random.randint(1, 1200)
@@ -53,6 +55,7 @@ def test_a_backfill_killed_three_times_ends_with_the_servers_totals(
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
+            lost.append(len(server.fetched.keys() - stored_ids(commands)))
 
         said, verified = commands.run(*command, "--json"), commands.run("verify")
         fetched = server.fetched.copy()
@@ -60,6 +63,7 @@ def test_a_backfill_killed_three_times_ends_with_the_servers_totals(
         expected = sums_of_the_server(url)
 
     total, twice = len(fetched), fetched.total() - len(fetched)
+    print(f"{lost} of {total} were lost by the kills, {twice} fetched twice")  # noqa: T201
     assert (said.code, said.json()["run"]["state"]) == (0, "ok"), said.err
     assert "✗ ElevenLabs" not in verified.out
     assert {state for _, state, _ in commands.runs()} == {"interrupted", "ok"}
@@ -70,4 +74,9 @@ def test_a_backfill_killed_three_times_ends_with_the_servers_totals(
         expected.elevenlabs_cost,
     )
     assert total == expected.conversations
-    assert twice < 0.02 * total, f"{twice} of {total} were fetched twice"
+    assert max(lost) < 0.02 * total
+    assert twice < 0.02 * total * KILLS
+
+
+def stored_ids(commands: Commands) -> set[str]:
+    return {conversation_id for (conversation_id,) in commands.sql(STORED)}
