@@ -61,6 +61,7 @@ class Run:
             failed=self.record.failed + failed,
             total=self.record.total if total is None else total,
             position=position or self.record.position,
+            heartbeat_at=self._conditions.clock(),
         )
         self.beat()
         self._conditions.on_progress(self.record)

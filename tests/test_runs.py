@@ -94,6 +94,18 @@ def test_a_run_is_open_inside_the_block_and_closed_after_it(store: Store, condit
     assert (closed.started_at, closed.finished_at) == (NOW, NOW + 9 * SECOND)
 
 
+def test_who_watches_a_run_is_told_its_speed_and_the_time_left(store: Store, clock: Clock) -> None:
+    told: list[SyncRun] = []
+    conditions = Conditions(first_sync=HOUR, clock=clock, on_progress=told.append)
+
+    with open_run(store, "twilio", RunKind.HOURLY, WINDOW, conditions) as run:
+        run.expect(100)
+        clock.now = NOW + 4 * SECOND
+        run.count(done=20, saved=20)
+
+    assert (told[-1].records_per_second, told[-1].seconds_left) == (5, 16)
+
+
 @pytest.mark.parametrize(
     ("failed", "message"),
     [
