@@ -28,10 +28,17 @@ class Database:
         with explained(path):
             path.parent.mkdir(mode=TO_PASS_THROUGH, parents=True, exist_ok=True)
             _keep_from_strangers(path)
-            db = self._connect()
+            self._idle.append(self._opened())
+
+    def _opened(self) -> sqlite3.Connection:
+        db = self._connect()
+        try:
             migrate(db)  # first, so that a newer program's file is left as it is
-            _switch_to_wal(db, lock_timeout)
-        self._idle.append(db)
+            _switch_to_wal(db, self._lock_timeout)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def close(self) -> None:
         while self._idle:
