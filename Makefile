@@ -1,27 +1,26 @@
 # What a person types. `make run` is all that a new user needs; `make test` installs what the tests need.
-PYTHON ?= python3
+# make run PORT=3193 serves the dashboard on another port; make install PYTHON=/path/to/python3.12 chooses the Python.
+PYTHON ?=
+PORT := 3093
 BIN := .venv/bin
 export DEMO_PORT ?= 3094
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: install run run-supabase test soak check screenshots format lock
+.PHONY: always install run run-supabase test soak check screenshots format lock
 
 install: .venv/.installed
 
-.venv/.installed: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Voice Ledger needs Python 3.11 or newer: make install PYTHON=/path/to/it")'
-	@echo "Installing into .venv (about a minute the first time)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $@
+# Looks each time, because a folder that was moved or a Python that is gone has no date; touches it only to mend it.
+.venv/.installed: always
+	@PYTHON="$(PYTHON)" sh scripts/install.sh
 
 .venv/.installed-dev: .venv/.installed requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 run: install
-	@processes=$$($(BIN)/python -m sync processes) && exec $(BIN)/honcho --env /dev/null start $$processes
+	@exec $(BIN)/python -m sync start --port $(PORT)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .
@@ -58,7 +57,7 @@ run-supabase: .venv/.installed-dev .venv/.installed-system
 	trap "kill $$project; wait $$project" EXIT; \
 	until grep -qs SUPABASE_KEY data/supabase.env; do kill -0 $$project || exit 1; sleep 0.2; done; \
 	export $$(cat data/supabase.env); \
-	processes=$$($(BIN)/python -m sync processes) && $(BIN)/honcho --env /dev/null start $$processes
+	$(BIN)/python -m sync start --port $(PORT)
 
 # Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
 screenshots: .venv/.installed-dev .venv/.installed-system

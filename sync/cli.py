@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from sync import answers, cli_stores, scheduler, settings
+from sync import answers, cli_stores, launch, scheduler, settings
 from sync.bootstrap import Services, build
 from sync.cli_console import err, out, told_errors
 from sync.errors import VoiceLedgerError
@@ -105,10 +105,12 @@ def run_scheduler() -> None:
 
 
 @app.command(hidden=True)
-def processes() -> None:
-    """Print the names of the Procfile's processes that these settings need."""
+def start(port: Annotated[int, typer.Option(help="Of the dashboard.")] = 3093) -> None:
+    """Run dashboard and scheduler, and without keys the simulated providers, until Ctrl-C: `make run`."""
     with services() as opened:
-        out.print("dashboard scheduler demo" if opened.settings.is_demo else "dashboard scheduler")
+        was_told_to_stop = launch.run(opened, port, out.print)
+    if not was_told_to_stop:
+        raise typer.Exit(1)
 
 
 @app.command()

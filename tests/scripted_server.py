@@ -36,6 +36,7 @@ class Request:
     path: str
     query: str
     headers: Mapping[str, str]
+    method: str = "GET"
 
 
 class ScriptedServer:
@@ -95,7 +96,7 @@ class ScriptedServer:
             def do_GET(self) -> None:
                 path, _, query = self.path.partition("?")
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                answer = script.answer(Request(path=path, query=query, headers=headers))
+                answer = script.answer(Request(path=path, query=query, headers=headers, method=self.command))
                 try:
                     script._over.wait(answer.delay)
                     self._send(answer)
@@ -104,6 +105,8 @@ class ScriptedServer:
                 finally:
                     with script._lock:
                         script._at_once -= 1
+
+            do_POST = do_GET  # noqa: N815  the names are http.server's
 
             def _send(self, answer: Answer) -> None:
                 self.close_connection = answer.cut or answer.status == CLOSED

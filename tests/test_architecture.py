@@ -35,6 +35,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.sentences",
             "sync.progress",
             "sync.logs",
+            "sync.ports",
         ),
     },
     "clients and stores": {
@@ -56,6 +57,8 @@ LAYERS: dict[str, set[str]] = {
             "sync.web_security",
             "sync.scheduler",
             "sync.background",
+            "sync.launch",
+            "sync.welcome",
             "sync.__main__",
         ),
         *("dashboard", "pages", "streamlit_app"),
