@@ -7,7 +7,7 @@ export DEMO_PORT ?= 3094
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: always install run run-supabase test soak check screenshots format lock
+.PHONY: always install run run-supabase test soak check screenshots documents format lock
 
 install: .venv/.installed
 
@@ -62,6 +62,10 @@ run-supabase: .venv/.installed-dev .venv/.installed-system
 # Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
 screenshots: .venv/.installed-dev .venv/.installed-system
 	$(BIN)/python -m tests.browser.screenshots
+
+# .env.example and docs/environment.md, from the settings.
+documents: .venv/.installed-dev
+	$(BIN)/python -m tests.documents
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .

@@ -25,7 +25,7 @@ from sync.store import Store
 CALLS_A_BATCH = 1000
 CONVERSATIONS_A_BATCH = 200
 LISTED_A_BATCH = 100
-SAVE_WITHIN = 0.2  # seconds: a stop is heeded soon, and a crash costs little, although answers are slow
+SAVE_WITHIN = 0.1  # seconds: a stop is heeded soon, and a crash costs little, although answers are slow
 CALLS_AHEAD = 3  # batches
 LISTS_AT_ONCE = 8
 LISTED_AHEAD = 500  # batches: enough to tell how long it will take, and little memory

@@ -68,29 +68,70 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
+    twilio_account_sid: Annotated[str, AfterValidator(_starts_with("AC"))] | None = Field(
+        None, description="The account (AC…). With it goes either the auth token or an API key."
+    )
+    twilio_auth_token: SecretStr | None = Field(None, description="The account's auth token.")
+    twilio_api_key: Annotated[str, AfterValidator(_starts_with("SK"))] | None = Field(
+        None,
+        description="An API key (SK…) instead of the token; recommended: one that may only read calls and numbers.",
+    )
+    twilio_api_secret: SecretStr | None = Field(None, description="The API key's secret.")
+    twilio_base_url: WebAddress = Field(
+        "https://api.twilio.com", description="Only for another region, or a server that speaks the same API."
+    )
+    elevenlabs_api_key: SecretStr | None = Field(None, description="A key with the permission convai_read.")
+    elevenlabs_base_url: WebAddress = Field(
+        "https://api.elevenlabs.io", description="Residency regions have hosts and keys of their own."
+    )
     supabase_url: WebAddress | None = Field(
-        None, validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL")
+        None,
+        validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
+        description="The project's URL, to keep the ledger there instead of in SQLite.",
     )
     supabase_key: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY")
+        None,
+        validation_alias=AliasChoices("SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY"),
+        description="The project's secret (service) key. It stays on the server; an anon key may not write.",
     )
-    twilio_account_sid: Annotated[str, AfterValidator(_starts_with("AC"))] | None = None
-    twilio_auth_token: SecretStr | None = None
-    twilio_api_key: Annotated[str, AfterValidator(_starts_with("SK"))] | None = None
-    twilio_api_secret: SecretStr | None = None
-    twilio_base_url: WebAddress = "https://api.twilio.com"
-    elevenlabs_api_key: SecretStr | None = None
-    elevenlabs_base_url: WebAddress = "https://api.elevenlabs.io"
-    cron_secret: SecretStr | None = None
-    disable_elevenlabs_hourly_sync: bool = False
-    allowed_hosts: Annotated[
-        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_host_names)
-    ] = ()  # beyond the names of this machine
-    allow_open_dashboard: bool = False
-    database_path_setting: Path | None = Field(None, validation_alias="DATABASE_PATH")
-    timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
-    first_sync_days: int = Field(90, ge=1, le=3650)
-    demo_port: int | None = Field(None, ge=1, le=65535)
+    cron_secret: SecretStr | None = Field(
+        None,
+        description="What callers of the HTTP API send as `Authorization: Bearer …`. Without it every route but "
+        "/api/health is closed.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_host_names)] = Field(
+        (),
+        description="Names that the dashboard answers to beside localhost, with commas between them, when a proxy "
+        "stands in front of it.",
+    )
+    allow_open_dashboard: bool = Field(
+        False,
+        description="Without a login the dashboard serves this machine alone. true lets everybody in who reaches it, "
+        "as administrator.",
+    )
+    disable_elevenlabs_hourly_sync: bool = Field(
+        False,
+        description="true skips the hourly ElevenLabs run (recorded as skipped), for example while a historical sync "
+        "is going on.",
+    )
+    first_sync_days: int = Field(
+        90, ge=1, le=3650, description="How many days back the very first sync of an empty database reaches."
+    )
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        "UTC", description="The zone in which pages cut days, such as Europe/Madrid."
+    )
+    database_path_setting: Path | None = Field(
+        None,
+        validation_alias="DATABASE_PATH",
+        description="Where SQLite keeps its file. Without it: data/voice-ledger.db, or data/demo.db for demo data.",
+    )
+    demo_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Where the simulated providers of the demo listen (`make run` sets it to 3094). Without it a "
+        "command starts its own.",
+    )
 
     @model_validator(mode="after")
     def _credentials_are_complete(self) -> Self:

@@ -1,12 +1,11 @@
 """Settings: which names count, what is refused with which sentence, and that no secret shows."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
 from sync.errors import ConfigurationError, NotConfiguredError
 from sync.settings import Settings, load
@@ -318,12 +317,3 @@ def test_a_file_that_is_no_text_stops_the_start_with_one_line(environment: Envir
     assert message.startswith(".env ")
     assert "7c21" not in message
     assert "\n" not in message
-
-
-def test_the_example_file_explains_every_setting() -> None:
-    aliases = (field.validation_alias for field in Settings.model_fields.values())
-    first_names = (alias.choices[0] if isinstance(alias, AliasChoices) else alias for alias in aliases)
-    names = {str(alias or field.upper()) for alias, field in zip(first_names, Settings.model_fields, strict=True)}
-    example = (Path(__file__).parent.parent / ".env.example").read_text(encoding="utf-8")
-
-    assert set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)) == names
