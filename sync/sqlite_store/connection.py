@@ -32,12 +32,9 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         db = self._connect()
-        try:
+        with _closed_if_it_fails(db):
             migrate(db)  # first, so that a newer program's file is left as it is
             _switch_to_wal(db, self._lock_timeout)
-        except BaseException:
-            db.close()
-            raise
         return db
 
     def close(self) -> None:
@@ -80,11 +77,23 @@ class Database:
             check_same_thread=False,  # a connection serves one thread at a time, but not always the same
         )
         db.row_factory = sqlite3.Row
-        db.execute("pragma foreign_keys = on")
-        db.execute("pragma synchronous = normal")  # with WAL: a power cut may undo the last commits, never half of one
+        with _closed_if_it_fails(db):
+            db.execute("pragma foreign_keys = on")
+            db.execute(
+                "pragma synchronous = normal"
+            )  # with WAL a power cut may undo the last commits, never half of one
         db.create_window_function("sum_llm_usage", 1, usage_json.SumLlmUsage)
         db.create_function("add_llm_usage", 2, usage_json.add, deterministic=True)
         return db
+
+
+@contextmanager
+def _closed_if_it_fails(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 def _keep_from_strangers(path: Path) -> None:
