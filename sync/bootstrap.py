@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from sync import backfill, jobs
 from sync.demo_providers import DemoProviders, register_demo_clients
 from sync.elevenlabs import ElevenLabsClient
 from sync.errors import ConfigurationError, NotConfiguredError
-from sync.http import RetryPolicy
+from sync.http import LOOPBACK, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import SOURCES, ListedAgent, ListedNumber, Source, SyncRun, TranscriptTurn
 from sync.runs import Conditions
@@ -185,10 +186,16 @@ def open_backup(file: Path) -> Iterator[Store]:
 
 
 def _supabase(settings: Settings) -> Store:
+    """Open the Supabase project. Demo data goes into one of this machine alone: it could not leave another again."""
     from sync.supabase_store import SupabaseStore
 
     if not settings.supabase_url or not settings.supabase_key:
         raise ConfigurationError("Supabase is not configured; set SUPABASE_URL and SUPABASE_KEY in .env.")
+    if settings.is_demo and urlsplit(settings.supabase_url).hostname not in LOOPBACK:
+        raise ConfigurationError(
+            "SUPABASE_URL is set but no provider is, and demo data does not belong into your project; set the keys of "
+            "Twilio or ElevenLabs in .env, too."
+        )
     return SupabaseStore(settings.supabase_url, settings.supabase_key.get_secret_value())
 
 

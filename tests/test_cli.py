@@ -142,6 +142,16 @@ def command_at_a_locked_database(tmp_path_factory: pytest.TempPathFactory) -> It
             process.kill()
 
 
+def test_demo_data_does_not_get_into_a_project_elsewhere(tmp_path: Path, url: str) -> None:
+    project = {"SUPABASE_URL": "https://ledger.supabase.example", "SUPABASE_KEY": "sb_secret_of_the_tests"}
+    nothing = dict.fromkeys(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "ELEVENLABS_API_KEY"), "")
+
+    said = Commands(tmp_path, url).run("all", **project, **nothing)
+
+    assert said.code == 1
+    assert "set the keys of Twilio or ElevenLabs in .env, too" in said.err
+
+
 def test_all_syncs_both_providers_and_tells_each_run_in_json(commands: Commands) -> None:
     said = commands.run("all", "--json")
 
