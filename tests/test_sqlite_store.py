@@ -2,10 +2,12 @@
 
 import itertools
 import multiprocessing
+import os
 import random
 import resource
 import signal
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -271,6 +273,48 @@ def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(path: Path, jour
         SqliteStore(path)
 
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def permissive_umask() -> Iterator[None]:
+    """Let everybody read and write new files, as the program may find it."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {file.name: f"{stat.S_IMODE(file.stat().st_mode):o}" for file in [folder, *folder.iterdir()]}
+
+
+@pytest.mark.usefixtures("permissive_umask")
+def test_only_its_owner_may_read_a_ledger_its_journals_and_list_their_folder(tmp_path: Path) -> None:
+    with opened(tmp_path / "data" / "ledger.db") as store:
+        store.save_calls(batch("first", 0))
+
+        assert modes(tmp_path / "data") == {
+            "data": "711",
+            "ledger.db": "600",
+            "ledger.db-wal": "600",
+            "ledger.db-shm": "600",
+        }
+
+
+def test_strangers_lose_access_to_an_older_file_and_a_group_keeps_it(tmp_path: Path) -> None:
+    older = tmp_path / "data" / "ledger.db"
+    with opened(older) as store:
+        store.save_calls(batch("first", 0))
+        for file in older.parent.iterdir():
+            file.chmod(0o664)
+        older.parent.chmod(0o755)
+
+        with opened(older):
+            assert modes(older.parent) == {
+                "data": "755",  # which may hold more than ours
+                "ledger.db": "660",
+                "ledger.db-wal": "660",
+                "ledger.db-shm": "660",
+            }
 
 
 def test_opening_a_file_again_keeps_what_is_in_it(path: Path) -> None:

@@ -10,11 +10,8 @@ from urllib.parse import quote
 
 from sync.errors import StoreError
 from sync.sqlite_store.checks import TABLES
-from sync.sqlite_store.connection import explained
+from sync.sqlite_store.connection import FOR_ITS_OWNER, JOURNALS, explained
 from sync.sqlite_store.migrate import scripts
-
-FOR_ITS_OWNER = 0o600  # it holds the phone numbers of callers
-JOURNALS = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a file in use
 
 
 @contextmanager

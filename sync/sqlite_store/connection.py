@@ -1,9 +1,11 @@
 """Connections to one database file: a pool for threads, transactions, and errors in words."""
 
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sync.errors import StoreError
@@ -11,6 +13,9 @@ from sync.sqlite_store import call_families, usage_json
 from sync.sqlite_store.migrate import migrate
 
 LOCK_TIMEOUT = 30.0  # seconds that a writer waits for the others
+FOR_ITS_OWNER = 0o600  # a ledger holds the phone numbers of callers
+TO_PASS_THROUGH = 0o711  # nobody else lists the folder; programs of other users may keep folders of their own in it
+JOURNALS = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a file in use
 
 
 class Database:
@@ -21,7 +26,8 @@ class Database:
         self._lock_timeout = lock_timeout
         self._idle: list[sqlite3.Connection] = []  # list.append and list.pop are atomic
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=TO_PASS_THROUGH, parents=True, exist_ok=True)
+            _keep_from_strangers(path)
             db = self._connect()
             migrate(db)  # first, so that a newer program's file is left as it is
             _switch_to_wal(db, lock_timeout)
@@ -72,6 +78,20 @@ class Database:
         db.create_window_function("sum_llm_usage", 1, usage_json.SumLlmUsage)
         db.create_function("add_llm_usage", 2, usage_json.add, deterministic=True)
         return db
+
+
+def _keep_from_strangers(path: Path) -> None:
+    """Make a new file for its owner alone, whatever the umask; the journals beside it follow it.
+
+    Of a file that is there only strangers lose access: a group may have been let in on purpose.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FOR_ITS_OWNER))
+    for file in (path.with_name(path.name + ending) for ending in JOURNALS):
+        with suppress(FileNotFoundError, PermissionError):  # of a journal that has gone, and where the owner is another
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & stat.S_IRWXO and file.is_file():
+                file.chmod(mode & ~stat.S_IRWXO)
 
 
 def _switch_to_wal(db: sqlite3.Connection, timeout: float) -> None:
