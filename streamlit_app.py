@@ -14,8 +14,13 @@ from sync.bootstrap import shared  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
 from sync.web_security import WebSecurity, content_security_policy, refuse_open_reach  # noqa: E402
 
+# While a page is put together, everything else in the process waits up to this long for its turn, many times for each
+# request. Python's own 5 ms would make requests slow that take 1 ms; benchmarks/load.py shows it.
+SECONDS_OF_A_TURN = 0.0005
+
 STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
 
+sys.setswitchinterval(SECONDS_OF_A_TURN)
 logs.configure()
 try:
     login = access.rules()  # reads st.secrets, whose top-level entries become variables that the settings read

@@ -1,5 +1,6 @@
 """Charts over time: stacked bars from zero, one colour per part, hatched where the data is still coming in."""
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,11 @@ def title(*parts: str) -> str:
 
 def draw(chart: go.Figure, *, key: str, alt: str) -> None:
     st.plotly_chart(chart, key=key, config=CONFIG, alt=alt)
+
+
+def literal(text: str) -> str:
+    """Return `text` so that Plotly shows it as it is: it takes what looks like HTML for markup, links included."""
+    return html.escape(text, quote=False)
 
 
 def heading_style(text: str) -> dict[str, object]:

@@ -92,10 +92,16 @@ def masked_number(number: str, *, digits: int = 4) -> str:
 
 def literal(text: str) -> str:
     """Return `text` so that Streamlit's Markdown shows it as it is: no formulas, no links, no emphasis, no icons."""
-    return "".join(f"\\{char}" if char in MARKDOWN else char for char in text)
+    unlinked = FOUND_IN_TEXT.sub(lambda found: found[0] + WORD_JOINER, text)
+    return "".join(f"\\{char}" if char in MARKDOWN else char for char in unlinked)
 
 
-MARKDOWN = "\\`*_{}[]()<>#+!|~$:"
+MARKDOWN = "\\`*_{}[]()<>#+!|~$:&"
+
+# Icons and addresses are looked for when the text is read already, where no backslash is left: only another character
+# in between, which nobody sees, keeps them text.
+FOUND_IN_TEXT = re.compile(r":(?=material/|streamlit:|//)|\bwww(?=\.)", re.IGNORECASE)
+WORD_JOINER = "\N{WORD JOINER}"
 
 # The countries' codes have one, two or three digits (ITU E.164).
 COUNTRY = re.compile(r"\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")

@@ -8,23 +8,26 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.formats import UNKNOWN
+from dashboard.registry import names
 from sync.models import Phone
 
 
 def show(workspace_id: int, zone: ZoneInfo) -> None:
-    """Draw them, the current ones first."""
+    """Draw them, the current ones first; masked unless the reader asks to see them."""
     phones = [phone for phone in data.phones() if phone.workspace_id == workspace_id]
     if not phones:
         st.caption("No number is registered for it.")
         return
+    names.switch()
+    called = names.of_numbers(phone.phone_number for phone in phones)
     phones.sort(key=lambda phone: (phone.valid_until is not None, phone.phone_number))
-    frame = pd.DataFrame([_row(phone, zone) for phone in phones])
+    frame = pd.DataFrame([_row(phone, called[phone.phone_number], zone) for phone in phones])
     st.dataframe(frame, hide_index=True, height="content", placeholder=UNKNOWN, alt="Numbers", width="content")
 
 
-def _row(phone: Phone, zone: ZoneInfo) -> dict[str, str | None]:
+def _row(phone: Phone, called: str, zone: ZoneInfo) -> dict[str, str | None]:
     return {
-        "Number": phone.phone_number,
+        "Number": called,
         "Label": phone.label,
         "From": _day(phone.valid_from, zone) or "always",
         "Until": _day(phone.valid_until, zone) or "now",

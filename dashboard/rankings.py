@@ -62,7 +62,7 @@ def _figure(bars: Sequence[Bar], heading: str, metric: Metric[AnyTotals]) -> go.
             textposition="auto",
             insidetextanchor="end",
             cliponaxis=False,
-            customdata=[[bar.name, text] for bar, text in zip(bars, texts, strict=True)],
+            customdata=[[charts.literal(bar.name), text] for bar, text in zip(bars, texts, strict=True)],
             hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
             marker={"color": [bar.colour for bar in bars], "line": {"width": 0}},
         )
@@ -88,4 +88,4 @@ def _figure(bars: Sequence[Bar], heading: str, metric: Metric[AnyTotals]) -> go.
 
 def _short(name: str) -> str:
     short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    return short.replace("<", "&lt;")  # Plotly takes what looks like HTML for markup
+    return charts.literal(short)

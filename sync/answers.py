@@ -17,22 +17,28 @@ T = TypeVar("T")
 
 def plain(value: Any) -> Any:
     """Return dataclasses as objects, times as ISO-8601 and money as plain decimals, all the way down."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Decimal):
+        return Decimal(f"{value.normalize():f}")  # 12.50000000 is 12.5, and 1E+3 is 1000
+    if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
         return iso(value)
-    if isinstance(value, Decimal):
-        return Decimal(f"{value.normalize():f}")  # 12.50000000 is 12.5, and 1E+3 is 1000
-    return value
+    if is_dataclass(value):
+        return plain(_fields(value))
+    return plain(dict(value)) if isinstance(value, Mapping) else value
 
 
 def of_totals(totals: T, metrics: Iterable[Metric[T]]) -> dict[str, Any]:
     """Return totals field by field, then what is computed from them, as the pages and downloads show it."""
-    return {**plain(totals), **plain(derived(metrics, totals))}
+    return {**_fields(totals), **derived(metrics, totals)}
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

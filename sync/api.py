@@ -180,7 +180,7 @@ def _stats(
 def _snapshot(snapshot: Snapshot[TwilioTotals] | Snapshot[ElevenLabsTotals] | None) -> dict[str, Any] | None:
     if snapshot is None:
         return None
-    return {"snapshot_date": snapshot.snapshot_date, **answers.plain(snapshot.totals)}
+    return {"snapshot_date": snapshot.snapshot_date, **answers.of_totals(snapshot.totals, ())}
 
 
 def _together(calls: Snapshot[TwilioTotals] | None, talks: Snapshot[ElevenLabsTotals] | None) -> CombinedTotals:

@@ -55,6 +55,18 @@ def test_text_of_others_is_never_taken_for_markdown() -> None:
     assert formats.literal("$5 *a* [b](c) :red[d]") == r"\$5 \*a\* \[b\]\(c\) \:red\[d\]"
 
 
+@pytest.mark.parametrize("text", [":material/home:", "https://evil.example", "www.evil.example"])
+def test_what_streamlit_finds_in_any_text_is_kept_apart(text: str) -> None:
+    shown = formats.literal(text).replace("\\", "")
+
+    assert shown != text
+    assert shown.replace(formats.WORD_JOINER, "") == text
+
+
+def test_an_entity_stays_the_letters_that_it_is() -> None:
+    assert formats.literal("&lt;i&gt; at 14:00") == r"\&lt;i\&gt; at 14\:00"
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+34", "-2", "@sum", "\tx", "\rx"])
 def test_a_spreadsheet_never_runs_a_name_as_a_formula(text: str) -> None:
     exported = to_csv([("Period", text)], ["Workspace"], [[text]]).decode("utf-8-sig")

@@ -188,9 +188,18 @@ def test_a_workspace_has_a_view_of_its_own(filled: Store) -> None:
     assert app.title[0].value == ACME
     assert metrics_of(app)["Calls"] == "4"
     numbers, agents = (table.value for table in app.dataframe)
-    assert list(numbers["Number"]) == [OUR_NUMBER]
+    assert list(numbers["Number"]) == [formats.masked_number(OUR_NUMBER)]
     assert list(agents["Agent"]) == ["Sales", "Total"]
     assert "of all Twilio cost" in words_of(app)
+
+
+def test_the_numbers_of_a_workspace_are_masked_until_the_reader_asks_for_them(two_weeks: Store) -> None:
+    app = open_workspace(ACME)
+
+    app.toggle(key="full numbers").set_value(True).run()
+
+    [numbers] = [table.value for table in app.dataframe if "Number" in table.value]
+    assert list(numbers["Number"]) == [OUR_NUMBER]
 
 
 def test_the_view_of_a_workspace_has_the_numbers_of_the_table(filled: Store) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
@@ -22,10 +22,11 @@ from pathlib import Path
 import pytest
 
 from sync.errors import StoreError
-from sync.models import CallLeg
-from sync.sqlite_store import SqliteStore, records
+from sync.models import SOURCES, CallLeg, Conversation, Source
+from sync.sqlite_store import SqliteStore, records, reports
 from sync.sqlite_store.connection import Database
-from tests.records import HOUR, TEN, make_leg, make_phone
+from sync.sqlite_store.migrate import scripts, statements
+from tests.records import HOUR, TEN, make_conversation, make_leg, make_phone
 
 BATCH = 20
 spawn = multiprocessing.get_context("spawn")
@@ -317,6 +318,22 @@ def test_strangers_lose_access_to_an_older_file_and_a_group_keeps_it(tmp_path: P
             }
 
 
+@pytest.mark.parametrize("version", range(1, len(scripts())))
+def test_a_file_of_an_older_program_is_brought_up_to_date_when_it_is_opened(path: Path, version: int) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in itertools.chain.from_iterable(map(statements, scripts()[:version])):
+            db.execute(statement)
+        db.execute(f"pragma user_version = {version}")
+        db.execute("insert into workspaces (id, name) values (7, 'Acme')")
+
+    save_batches(path, "new", 1)
+
+    assert assert_sound(path) == BATCH
+    with opened(path) as store:
+        assert [each.name for each in store.workspaces()] == ["Acme", "Unassigned"]
+        assert store.missing_tables() == []
+
+
 def test_opening_a_file_again_keeps_what_is_in_it(path: Path) -> None:
     save_batches(path, "first", 1)
 
@@ -336,3 +353,35 @@ def test_every_connection_of_the_pool_enforces_references(path: Path) -> None:
     with closing(Database(path)) as database, database.reading() as first, database.reading() as second:
         assert first is not second
         assert second.execute("pragma foreign_keys").fetchone()[0] == 1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_reading_balances_takes_the_same_few_steps_however_long_the_history_is(path: Path, source: Source) -> None:
+    reads = {
+        "twilio": (reports.twilio_snapshots, reports.twilio_balances),
+        "elevenlabs": (reports.elevenlabs_snapshots, reports.elevenlabs_balances),
+    }
+    latest, at_a_moment = reads[source]
+    steps = []
+    with opened(path) as store, closing(sqlite3.connect(path)) as db:
+        db.row_factory = sqlite3.Row
+        latest(db)  # reads the schema, once
+        for hours in (range(2), range(2, 200)):
+            store.save_calls([make_leg(sid=f"CA{n}", started_at=TEN + n * HOUR) for n in hours])
+            store.save_conversations([talk(n) for n in hours])
+            steps.append([steps_of(db, lambda: latest(db)), steps_of(db, lambda: at_a_moment(db, TEN + HOUR))])
+
+    assert steps[0] == steps[1]
+
+
+def talk(number: int) -> Conversation:
+    return make_conversation(conversation_id=f"conv_{number}", started_at=TEN + number * HOUR)
+
+
+def steps_of(db: sqlite3.Connection, read: Callable[[], object]) -> int:
+    """Return how many instructions of its virtual machine SQLite carries out."""
+    steps = itertools.count()
+    db.set_progress_handler(lambda: next(steps) < 0, 1)
+    read()
+    db.set_progress_handler(None, 1)
+    return next(steps)

@@ -33,9 +33,10 @@ def elevenlabs_balances(db: sqlite3.Connection, at: datetime | None) -> dict[int
 def _latest(
     db: sqlite3.Connection, source: Source, read: Callable[[sqlite3.Row], AnyTotals], before: str = AT_THE_END
 ) -> list[Snapshot[AnyTotals]]:
+    # The cross join keeps SQLite to this order, two look-ups per workspace; else it walks through every balance.
     rows = db.execute(
         f"""
-        select snapshot.* from workspaces join {SNAPSHOTS[source]} as snapshot
+        select snapshot.* from workspaces cross join {SNAPSHOTS[source]} as snapshot
             on snapshot.workspace_id = workspaces.id and snapshot.snapshot_date = (
                 select max(snapshot_date) from {SNAPSHOTS[source]}
                 where workspace_id = workspaces.id and snapshot_date < ?

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -101,12 +101,19 @@ def environment(folder: Path, provider: str) -> dict[str, str]:
 
 
 @contextmanager
-def dashboard(variables: dict[str, str], *options: str, port: int | None = None) -> Iterator[str]:
-    """Run the dashboard on a free port and give its address when it answers."""
+def dashboard(
+    variables: dict[str, str], *options: str, port: int | None = None, log: Path | None = None
+) -> Iterator[str]:
+    """Run the dashboard on a free port and give its address when it answers. What it writes goes into `log`."""
     port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}", *options]
     address = f"http://127.0.0.1:{port}"
-    with ended_afterwards(subprocess.Popen(command, text=True, cwd=ROOT, env=variables)) as process:
+    with (
+        log.open("wb") if log else nullcontext() as output,
+        ended_afterwards(
+            subprocess.Popen(command, text=True, cwd=ROOT, env=variables, stdout=output, stderr=output)
+        ) as process,
+    ):
         wait_for_answer(f"{address}/api/health", process)
         yield address
 

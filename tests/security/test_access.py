@@ -83,6 +83,7 @@ def opened_by(user: dict[str, Any], page: str = "workspaces", **query: str) -> A
     """Open a page as somebody with this identity does."""
     app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=30)
     app.user, app.secrets = user, SECRETS
+    app.session_state["full numbers"] = True  # the switch, which a client may use as well
     app.run()
     if page != "workspaces":
         for name, value in query.items():
