@@ -20,8 +20,13 @@ install: .venv/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# honcho reads what the processes say through pipes: who runs it on a terminal still gets text, and a file JSON alone.
+FOR_READERS = prefix=--no-prefix; if [ -t 1 ]; then prefix=; \
+	grep -qs '^LOG_FORMAT=json' .env || export LOG_FORMAT=$${LOG_FORMAT:-text}; fi
+
 run: install
-	@processes=$$($(BIN)/python -m sync processes) && exec $(BIN)/honcho --env /dev/null start $$processes
+	@$(FOR_READERS); processes=$$($(BIN)/python -m sync processes) && \
+		exec $(BIN)/honcho --env /dev/null start $$prefix $$processes
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check .
@@ -58,7 +63,8 @@ run-supabase: .venv/.installed-dev .venv/.installed-system
 	trap "kill $$project; wait $$project" EXIT; \
 	until grep -qs SUPABASE_KEY data/supabase.env; do kill -0 $$project || exit 1; sleep 0.2; done; \
 	export $$(cat data/supabase.env); \
-	processes=$$($(BIN)/python -m sync processes) && $(BIN)/honcho --env /dev/null start $$processes
+	$(FOR_READERS); processes=$$($(BIN)/python -m sync processes) && \
+		$(BIN)/honcho --env /dev/null start $$prefix $$processes
 
 # Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
 screenshots: .venv/.installed-dev .venv/.installed-system

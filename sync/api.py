@@ -235,7 +235,7 @@ def _refuse(request: Request, exc: Exception) -> Response:
     if isinstance(exc, VoiceLedgerError):
         status = next((code for kind, code in STATUSES.items() if isinstance(exc, kind)), 500)
         return Json({"error": str(exc)}, status_code=status)
-    log.error("An API request failed", exc_info=exc)
+    log.error("An API request failed", exc_info=exc, method=request.method, path=request.url.path)
     return Json({"error": "An error in the program; its log has the details."}, status_code=500)
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from sync import answers, cli_stores, scheduler, settings
 from sync.bootstrap import Services, build
-from sync.cli_console import err, out, told_errors
+from sync.cli_console import complain, err, out, told_errors
 from sync.errors import VoiceLedgerError
 from sync.limits import MOST
 from sync.models import PROVIDER_NAMES, RunState, Source
@@ -147,7 +147,7 @@ def import_file(
         print_json({"dry_run": dry_run, "rows": imported.rows, "effects": imported.effects})
     else:
         for row in refused:
-            err.print(escape(row.error or ""))
+            complain(row.error or "")
         out.print(_fates(imported) + (" Nothing was changed: this was a dry run." if dry_run else ""))
         for effect in imported.effects:
             out.print(escape(describe_effect(effect, currency)))
@@ -170,7 +170,10 @@ def _sync(sources: list[Source] | None, as_json: bool) -> None:
         print_json({"results": results})
     else:
         for result in results:
-            (out if result["status"] in SUCCESSES else err).print(escape(result["message"]))
+            if result["status"] in SUCCESSES:
+                out.print(escape(result["message"]))
+            else:
+                complain(result["message"])
     if not all(result["status"] in SUCCESSES for result in results):
         raise typer.Exit(1)
 

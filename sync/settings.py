@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sync.errors import ConfigurationError, NotConfiguredError
 from sync.http import LOOPBACK
+from sync.logs import LogFormat
 from sync.models import Source
 
 NOT_CONFIGURED: dict[Source, str] = {
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     first_sync_days: int = Field(90, ge=1, le=3650)
     demo_port: int | None = Field(None, ge=1, le=65535)
+    log_format: LogFormat = "auto"
 
     @model_validator(mode="after")
     def _credentials_are_complete(self) -> Self:
@@ -140,6 +142,22 @@ class Settings(BaseSettings):
 
     def is_configured(self, source: Source) -> bool:
         return bool(self.twilio_account_sid if source == "twilio" else self.elevenlabs_api_key)
+
+
+class _LogSettings(BaseSettings):
+    """What is needed before the other settings, since what is wrong with these is logged too."""
+
+    model_config = Settings.model_config
+
+    log_format: LogFormat = "auto"
+
+
+def log_format() -> LogFormat:
+    """Return how to write logs; as if nothing was set if that is malformed, which `load` will tell."""
+    try:
+        return _LogSettings().log_format
+    except (ValidationError, OSError, UnicodeDecodeError):
+        return "auto"
 
 
 def load() -> Settings:

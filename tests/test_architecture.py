@@ -35,6 +35,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.sentences",
             "sync.progress",
             "sync.logs",
+            "sync.run_log",
         ),
     },
     "clients and stores": {
