@@ -20,6 +20,7 @@ from sync.settings import NOT_CONFIGURED, Settings, load
 from sync.sqlite_store import SqliteStore, backup_file
 from sync.store import Store
 from sync.times import utc_now
+from sync.traffic import Traffic
 from sync.twilio import TwilioClient
 
 SOMEBODY_WAITS = RetryPolicy(budget=timedelta(seconds=5))
@@ -64,11 +65,11 @@ class Services:
         self._refuse_unconfigured(source)
         conditions = self._conditions(should_stop, on_progress)
         if source == "twilio":
-            with self._twilio() as calls:
+            with self._twilio(traffic=conditions.traffic) as calls:
                 return jobs.sync_twilio(calls, self.store, conditions)
         if self.settings.disable_elevenlabs_hourly_sync:
             return jobs.skip_elevenlabs(self.store, FLAG_IS_SET, conditions)
-        with self._elevenlabs() as conversations:
+        with self._elevenlabs(traffic=conditions.traffic) as conversations:
             return jobs.sync_elevenlabs(conversations, self.store, conditions)
 
     def backfill(
@@ -84,9 +85,9 @@ class Services:
         conditions = self._conditions(should_stop, on_progress)
         window = (since, min(until or self.clock(), self.clock()))
         if source == "twilio":
-            with self._twilio() as calls:
+            with self._twilio(traffic=conditions.traffic) as calls:
                 return backfill.backfill_twilio(calls, self.store, window, conditions)
-        with self._elevenlabs() as conversations:
+        with self._elevenlabs(traffic=conditions.traffic) as conversations:
             return backfill.backfill_elevenlabs(conversations, self.store, window, conditions)
 
     def _refuse_unconfigured(self, source: Source) -> None:
@@ -120,7 +121,7 @@ class Services:
         with self._elevenlabs(SOMEBODY_WAITS) as conversations:
             return conversations.transcript(conversation_id)
 
-    def _twilio(self, retries: RetryPolicy | None = None) -> TwilioClient:
+    def _twilio(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> TwilioClient:
         settings = self._demo.settings() if self.settings.is_demo else self.settings
         account_sid, login = settings.twilio_login()
         return TwilioClient(
@@ -129,16 +130,18 @@ class Services:
             base_url=settings.twilio_base_url,
             retries=retries or self.retries,
             limit=self.limits["twilio"],
+            traffic=traffic,
             clock=self.clock,
         )
 
-    def _elevenlabs(self, retries: RetryPolicy | None = None) -> ElevenLabsClient:
+    def _elevenlabs(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> ElevenLabsClient:
         settings = self._demo.settings() if self.settings.is_demo else self.settings
         return ElevenLabsClient(
             settings.elevenlabs_login(),
             base_url=settings.elevenlabs_base_url,
             retries=retries or self.retries,
             limit=self.limits["elevenlabs"],
+            traffic=traffic,
             clock=self.clock,
         )
 

@@ -30,6 +30,7 @@ from sync.models import (
     TranscriptTurn,
 )
 from sync.times import utc_now
+from sync.traffic import Traffic
 from sync.wire import WireModel, what_is_wrong
 
 PAGE_SIZE = 100  # the largest that ElevenLabs gives
@@ -60,6 +61,7 @@ class ElevenLabsClient:
         base_url: str = "https://api.elevenlabs.io",
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
+        traffic: Traffic | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clock = clock
@@ -72,6 +74,7 @@ class ElevenLabsClient:
             headers={"xi-api-key": api_key},
             retries=retries,
             limit=self._limit,
+            traffic=traffic,
         )
 
     def __enter__(self) -> Self:

@@ -26,6 +26,7 @@ from sync.errors import (
 )
 from sync.limits import ConcurrencyLimit
 from sync.times import utc_now
+from sync.traffic import Traffic
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = timedelta(seconds=10), timedelta(seconds=30)
@@ -68,6 +69,7 @@ class JsonClient:
         headers: Mapping[str, str],
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
+        traffic: Traffic | None = None,
         timeout: timedelta = ANSWER_TIMEOUT,
     ) -> None:
         self._provider = provider
@@ -76,6 +78,7 @@ class JsonClient:
         self._explain = explain
         self._retries = retries or RetryPolicy()
         self._limit = limit or ConcurrencyLimit()
+        self._traffic = traffic or Traffic()
         self._http = _http_client(base_url, headers, timeout)
 
     def close(self) -> None:
@@ -97,9 +100,11 @@ class JsonClient:
         raise AssertionError("stamina either returns or raises")
 
     def _get_once(self, path: str, params: Params | None) -> Json:
-        with self._limit.request(_kind(path)) as request:
+        with self._limit.request(_kind(path)) as request, self._traffic.request():
             answer = self._send(path, params)
             request.refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+            if request.refused:
+                self._traffic.count_refusal()
             request.answered = answer.status == HTTPStatus.OK
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)

@@ -42,6 +42,7 @@ def _fields(run: SyncRun) -> dict[str, Any]:
         "state": run.state.value,
         "saved": run.saved,
         "failed": run.failed,
+        "refused": run.refused,
         "seconds": round(((run.finished_at or run.heartbeat_at) - run.started_at).total_seconds(), 3),
     }
 
