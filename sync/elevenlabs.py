@@ -129,6 +129,13 @@ class ElevenLabsClient:
         numbers = [_read(_Number, raw) for raw in body]
         return [ListedNumber(phone_number=number.phone_number, label=number.label) for number in numbers]
 
+    def server_time(self) -> datetime | None:
+        """Ask for one conversation, which raises what is wrong with the key, and return what the clock there showed."""
+        body, moment = self._api.get_with_time("/v1/convai/conversations", {"page_size": 1})
+        if not isinstance(body, dict) or not isinstance(body.get("conversations"), list):
+            raise UnexpectedAnswerError(_NOT_THE_API)
+        return moment
+
     def _pages(self, path: str, key: str, filters: Params) -> Iterator[Json]:
         cursor: str | None = None
         visited: set[str] = set()

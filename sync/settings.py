@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -20,6 +21,7 @@ NOT_CONFIGURED: dict[Source, str] = {
     "elevenlabs": "ElevenLabs is not configured; set ELEVENLABS_API_KEY in .env.",
 }
 
+HOLDS_KEYS = re.compile(r"""^[ \t]*(export )?\w*(key|token|secret)\w*[ \t]*=[ \t]*["']?[^\s"'#]""", re.I | re.M)
 HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII)
 
 
@@ -170,6 +172,65 @@ def load() -> Settings:
         raise ConfigurationError("; ".join(problems) + ". Correct it in .env or the environment.") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(".env cannot be read; save it as plain text in UTF-8.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """What can be used of the settings: none if the file cannot be read. `unsure` are the parts that cannot."""
+
+    settings: Settings | None
+    problem: str | None = None
+    unsure: frozenset[str] = frozenset()
+
+
+def load_what_is_sound() -> Sound:
+    """Read the settings with defaults in place of what is malformed, to look further in spite of it."""
+    try:
+        return Sound(settings=load())
+    except ConfigurationError as exc:
+        problem = str(exc)
+    replaced: dict[str, Any] = {}
+    unsure: set[str] = set()
+    for _ in PLACEHOLDERS:  # each time at least one part is left out
+        try:
+            settings = Settings(**replaced)
+        except ValidationError as exc:
+            for error in exc.errors(include_input=False):
+                unsure |= _leave_out(error["loc"], error["msg"], replaced)
+        except (OSError, UnicodeDecodeError):
+            break
+        else:
+            return Sound(settings=settings, problem=problem, unsure=frozenset(unsure))
+    return Sound(settings=None, problem=problem)
+
+
+# Of a part whose settings do not fit together: as if it was configured, since it is not the demo that was meant.
+PLACEHOLDERS: dict[str, dict[str, Any]] = {
+    "twilio": {"twilio_account_sid": "AC", "twilio_auth_token": "unknown", "twilio_api_key": None},
+    "elevenlabs": {"elevenlabs_api_key": "unknown"},
+    "supabase": {"SUPABASE_URL": None, "SUPABASE_KEY": None},
+    "others": {},
+}
+
+
+def _leave_out(location: tuple[int | str, ...], message: str, replaced: dict[str, Any]) -> set[str]:
+    """Put defaults in place of what an error is about, and return the parts that cannot be relied on."""
+    about = str(location[0]) if location else message.removeprefix("Value error, ").split()[0]
+    parts = {part for part in PLACEHOLDERS if part in about.lower()}
+    if not location:
+        for part in parts:
+            replaced |= PLACEHOLDERS[part]
+    for name, field in Settings.model_fields.items():
+        names = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else [name]
+        if location and about in names:
+            replaced[str(names[0])] = field.default
+    return parts
+
+
+def files_with_keys() -> list[Path]:
+    """Return the files of the configuration that hold keys."""
+    found = [path for path in (Path(".env"), Path(".streamlit/secrets.toml")) if path.is_file()]
+    return [path for path in found if HOLDS_KEYS.search(path.read_text(encoding="utf-8", errors="replace"))]
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

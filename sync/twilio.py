@@ -187,6 +187,12 @@ class TwilioClient:
         pages = self._pages(self._numbers, "incoming_phone_numbers", {"PageSize": PAGE_SIZE})
         return [_read_number(raw) for page, _ in pages for raw in page]
 
+    def server_time(self) -> datetime | None:
+        """Ask for one call, which raises what is wrong with the key, and return what Twilio's clock showed."""
+        body, moment = self._api.get_with_time(f"{self._calls}.json", {"PageSize": 1})
+        _envelope(body, "calls")
+        return moment
+
     def _list(self, params: Params) -> Iterator[CallLeg | Failure]:
         for page, fetched_at in self._pages(self._calls, "calls", params):
             for raw in page:

@@ -53,7 +53,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "jobs": {
         *("sync.jobs", "sync.backfill", "sync.runs", "sync.settings", "sync.usage", "sync.freshness", "sync.verify"),
-        *("sync.prometheus",),
+        *("sync.prometheus", "sync.doctor"),
         *("sync.phones", "sync.copying", "sync.backup"),
     },
     "bootstrap": {"sync.bootstrap", "sync.demo_providers"},
@@ -62,6 +62,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.cli",
             "sync.cli_console",
             "sync.cli_stores",
+            "sync.cli_doctor",
             "sync.api",
             "sync.api_gate",
             "sync.web_security",

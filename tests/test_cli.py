@@ -355,6 +355,7 @@ def test_a_file_that_is_no_database_is_one_line(commands: Commands) -> None:
         ["backfill"],
         ["scheduler"],
         ["verify"],
+        ["doctor"],
         ["copy"],
         ["phones"],
         ["phones", "import"],
