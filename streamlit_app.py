@@ -4,14 +4,18 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+import structlog
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
 
-from dashboard import access  # noqa: E402  needs the path above
+from dashboard import access, streamlit_logs  # noqa: E402  needs the path above
 from sync import api, logs  # noqa: E402
 from sync.bootstrap import shared  # noqa: E402
+from sync.cli_console import complain  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
+from sync.http import LOOPBACK  # noqa: E402
+from sync.settings import log_format  # noqa: E402
 from sync.web_security import WebSecurity, content_security_policy, refuse_open_reach  # noqa: E402
 
 # While a page is put together, everything else in the process waits up to this long for its turn, many times for each
@@ -21,15 +25,18 @@ SECONDS_OF_A_TURN = 0.0005
 STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
 
 sys.setswitchinterval(SECONDS_OF_A_TURN)
-logs.configure()
+streamlit_logs.hand_on()
+logs.configure(log_format())
 try:
     login = access.rules()  # reads st.secrets, whose top-level entries become variables that the settings read
+    logs.configure(log_format())  # once more: LOG_FORMAT may be among them
     services = shared()
     settings = services.settings
     if not (login or settings.allow_open_dashboard):
         refuse_open_reach(st.get_option("server.address"), settings.allowed_hosts)
 except VoiceLedgerError as problem:
-    sys.exit(f"Voice Ledger cannot start: {problem}")
+    complain(f"Voice Ledger cannot start: {problem}")
+    sys.exit(1)
 
 security = WebSecurity(
     content_security_policy(STREAMLITS_PAGE.read_text(encoding="utf-8")),
@@ -43,3 +50,7 @@ app = st.App(
     middleware=security.middleware(),
     exception_handlers={Exception: security.failure},
 )
+
+address = st.get_option("server.address") or "localhost"
+url = f"http://{'localhost' if address in LOOPBACK else address}:{st.get_option('server.port')}"
+structlog.get_logger("dashboard").info(f"Voice Ledger: dashboard and API on {url}", url=url)

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
+from anyio import move_on_after, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from sync import answers, openapi
+from sync import answers, openapi, prometheus
 from sync.api_gate import BearerAuth, BoundedBody, Json
 from sync.background import background_syncs
 from sync.bootstrap import Services
@@ -33,6 +35,7 @@ from sync.usage import elevenlabs_usage, total_of, twilio_usage
 
 MOST_RUNS = 1000
 USUAL_BACKFILL = timedelta(days=396)  # 13 months
+SCRAPE_WITHIN = 8.0  # seconds; Prometheus gives up after 10, and a store that is down is asked again for a minute
 LARGEST_ID = 2**63 - 1  # that a database can hold
 
 log = structlog.get_logger()
@@ -131,6 +134,16 @@ class Api:
                 ],
             }
         )
+
+    async def metrics(self, request: Request) -> Response:
+        """The numbers that Prometheus scrapes. A store that is down is one of them, not a scrape that failed."""
+        figures: prometheus.Figures | None = None
+        with move_on_after(SCRAPE_WITHIN), suppress(StoreError):
+            figures = await to_thread.run_sync(self._figures, abandon_on_cancel=True)
+        return Response(prometheus.exposition(figures), headers={"content-type": prometheus.CONTENT_TYPE})
+
+    def _figures(self) -> prometheus.Figures:
+        return prometheus.read_figures(self._store, self._services.sources(), now=self._services.clock())
 
     def openapi_document(self, request: Request) -> Json:
         return Json(openapi.document())
@@ -235,7 +248,7 @@ def _refuse(request: Request, exc: Exception) -> Response:
     if isinstance(exc, VoiceLedgerError):
         status = next((code for kind, code in STATUSES.items() if isinstance(exc, kind)), 500)
         return Json({"error": str(exc)}, status_code=status)
-    log.error("An API request failed", exc_info=exc)
+    log.error("An API request failed", exc_info=exc, method=request.method, path=request.url.path)
     return Json({"error": "An error in the program; its log has the details."}, status_code=500)
 
 
@@ -254,6 +267,7 @@ def mount(services: Services) -> list[BaseRoute]:
         Route("/twilio-stats", api.twilio_stats),
         Route("/elevenlabs-stats", api.elevenlabs_stats),
         Route("/workspaces", api.workspaces),
+        Route("/metrics", api.metrics),
         Route("/openapi.json", api.openapi_document),
         Route("/health", api.health),
     ]

@@ -6,14 +6,10 @@ from datetime import datetime
 from functools import cache, partial
 from queue import SimpleQueue
 
-import structlog
-
 from sync.bootstrap import Services
-from sync.errors import AlreadyRunningError, StoppedError, VoiceLedgerError
-from sync.models import PROVIDER_NAMES, Source, SyncRun
-from sync.sentences import describe
-
-log = structlog.get_logger()
+from sync.errors import AlreadyRunningError, VoiceLedgerError
+from sync.models import Source, SyncRun
+from sync.run_log import tell_end, tell_problem
 
 
 class BackgroundSyncs:
@@ -47,8 +43,11 @@ class BackgroundSyncs:
         """Start a historical sync and return its run as soon as it is open, or raise why it cannot be."""
         begun: SimpleQueue[SyncRun | Exception] = SimpleQueue()
         should_stop = threading.Event()
+        last: SyncRun | None = None
 
         def tell_first(run: SyncRun) -> None:
+            nonlocal last
+            last = run
             if run.id not in self._should_stop:
                 self._should_stop[run.id] = should_stop
                 begun.put(run)
@@ -56,17 +55,11 @@ class BackgroundSyncs:
         def backfill() -> None:
             try:
                 run = self._services.backfill(source, since, until, should_stop, tell_first)
-            except (AlreadyRunningError, StoppedError) as exc:
-                begun.put(exc)
-                log.info(f"{PROVIDER_NAMES[source]}: {exc}")
-            except VoiceLedgerError as exc:
+            except Exception as exc:  # noqa: BLE001  the edge of a thread: nobody above could catch it
                 begun.put(exc)  # raised where it was started, if it is not too late for that
-                log.error(f"{PROVIDER_NAMES[source]}: {exc}")  # noqa: TRY400  the sentence says it all
-            except Exception as exc:  # the edge of a thread: nobody above could catch it
-                begun.put(exc)
-                log.exception(f"{PROVIDER_NAMES[source]}: an error in the program")
+                tell_problem(source, exc, last)
             else:
-                log.info(describe(run))
+                tell_end(run)
             finally:
                 self._should_stop = {run: event for run, event in self._should_stop.items() if event is not should_stop}
 
@@ -85,18 +78,21 @@ class BackgroundSyncs:
 
     def _sync(self, source: Source) -> None:
         self._problems.pop(source, None)
+        last: SyncRun | None = None
+
+        def remember(run: SyncRun) -> None:
+            nonlocal last
+            last = run
+
         try:
-            run = self._services.sync(source)
-        except AlreadyRunningError as exc:
-            log.info(f"{PROVIDER_NAMES[source]}: {exc}")
-        except VoiceLedgerError as exc:
-            self._problems[source] = str(exc)
-            log.error(f"{PROVIDER_NAMES[source]}: {exc}")  # noqa: TRY400  the sentence says it all
-        except Exception:  # the edge of a thread: nobody above could catch it
-            self._problems[source] = "An error in the program; see the log."
-            log.exception(f"{PROVIDER_NAMES[source]}: an error in the program")
+            run = self._services.sync(source, on_progress=remember)
+        except Exception as exc:  # noqa: BLE001  the edge of a thread: nobody above could catch it
+            if not isinstance(exc, AlreadyRunningError):
+                known = isinstance(exc, VoiceLedgerError)
+                self._problems[source] = str(exc) if known else "An error in the program; see the log."
+            tell_problem(source, exc, last)
         else:
-            log.info(describe(run))
+            tell_end(run)
 
 
 @cache

@@ -21,12 +21,60 @@ from sync.settings import NOT_CONFIGURED, Settings, load
 from sync.sqlite_store import SqliteStore, backup_file
 from sync.store import Store
 from sync.times import utc_now
+from sync.traffic import Traffic
 from sync.twilio import TwilioClient
 
 SOMEBODY_WAITS = RetryPolicy(budget=timedelta(seconds=5))
 FLAG_IS_SET = "DISABLE_ELEVENLABS_HOURLY_SYNC is set; remove it to sync ElevenLabs every hour again."
 
 StoreKind = Literal["sqlite", "supabase"]
+
+
+class Providers:
+    """The clients of both providers, or of the simulated ones that take their place. Close it when done."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime], retries: RetryPolicy | None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.retries = retries
+        self.limits: dict[Source, ConcurrencyLimit] = {source: ConcurrencyLimit() for source in SOURCES}
+        self._demo = DemoProviders(settings.demo_port)
+
+    def close(self) -> None:
+        self._demo.close()
+
+    def sources(self) -> list[Source]:
+        """Return the sources that can be synced."""
+        return [source for source in SOURCES if self.settings.is_demo or self.settings.is_configured(source)]
+
+    def server_time(self, source: Source) -> datetime | None:
+        """Ask for one record, which raises what is wrong with the key, and return what the provider's clock showed."""
+        with self.twilio() if source == "twilio" else self.elevenlabs() as client:
+            return client.server_time()
+
+    def twilio(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> TwilioClient:
+        settings = self._demo.settings() if self.settings.is_demo else self.settings
+        account_sid, login = settings.twilio_login()
+        return TwilioClient(
+            account_sid,
+            login,
+            base_url=settings.twilio_base_url,
+            retries=retries or self.retries,
+            limit=self.limits["twilio"],
+            traffic=traffic,
+            clock=self.clock,
+        )
+
+    def elevenlabs(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> ElevenLabsClient:
+        settings = self._demo.settings() if self.settings.is_demo else self.settings
+        return ElevenLabsClient(
+            settings.elevenlabs_login(),
+            base_url=settings.elevenlabs_base_url,
+            retries=retries or self.retries,
+            limit=self.limits["elevenlabs"],
+            traffic=traffic,
+            clock=self.clock,
+        )
 
 
 class Services:
@@ -43,17 +91,16 @@ class Services:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.retries = retries
-        self.limits: dict[Source, ConcurrencyLimit] = {source: ConcurrencyLimit() for source in SOURCES}
-        self._demo = DemoProviders(settings.demo_port)
+        self._providers = Providers(settings, clock=clock, retries=retries)
+        self.limits = self._providers.limits
 
     def close(self) -> None:
-        self._demo.close()
+        self._providers.close()
         self.store.close()
 
     def sources(self) -> list[Source]:
         """Return the sources that can be synced."""
-        return [source for source in SOURCES if self.settings.is_demo or self.settings.is_configured(source)]
+        return self._providers.sources()
 
     def sync(
         self,
@@ -65,11 +112,11 @@ class Services:
         self._refuse_unconfigured(source)
         conditions = self._conditions(should_stop, on_progress)
         if source == "twilio":
-            with self._twilio() as calls:
+            with self._providers.twilio(traffic=conditions.traffic) as calls:
                 return jobs.sync_twilio(calls, self.store, conditions)
         if self.settings.disable_elevenlabs_hourly_sync:
             return jobs.skip_elevenlabs(self.store, FLAG_IS_SET, conditions)
-        with self._elevenlabs() as conversations:
+        with self._providers.elevenlabs(traffic=conditions.traffic) as conversations:
             return jobs.sync_elevenlabs(conversations, self.store, conditions)
 
     def backfill(
@@ -85,9 +132,9 @@ class Services:
         conditions = self._conditions(should_stop, on_progress)
         window = (since, min(until or self.clock(), self.clock()))
         if source == "twilio":
-            with self._twilio() as calls:
+            with self._providers.twilio(traffic=conditions.traffic) as calls:
                 return backfill.backfill_twilio(calls, self.store, window, conditions)
-        with self._elevenlabs() as conversations:
+        with self._providers.elevenlabs(traffic=conditions.traffic) as conversations:
             return backfill.backfill_elevenlabs(conversations, self.store, window, conditions)
 
     def _refuse_unconfigured(self, source: Source) -> None:
@@ -105,43 +152,21 @@ class Services:
     def listed_numbers(self, source: Source) -> list[ListedNumber]:
         """Return the numbers that a provider lists as the account's own. Somebody waits: it is hardly tried again."""
         if source == "twilio":
-            with self._twilio(SOMEBODY_WAITS) as calls:
+            with self._providers.twilio(SOMEBODY_WAITS) as calls:
                 return calls.phone_numbers()
-        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+        with self._providers.elevenlabs(SOMEBODY_WAITS) as conversations:
             return conversations.phone_numbers()
 
     def listed_agents(self) -> list[ListedAgent]:
         """Return the agents that ElevenLabs lists. Somebody waits: it is hardly tried again."""
-        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+        with self._providers.elevenlabs(SOMEBODY_WAITS) as conversations:
             return list(conversations.agents())
 
     def transcript(self, conversation_id: str) -> list[TranscriptTurn]:
         """Fetch what was said in a conversation. Somebody waits: it is hardly tried again. Nothing of it is kept."""
         self._refuse_unconfigured("elevenlabs")
-        with self._elevenlabs(SOMEBODY_WAITS) as conversations:
+        with self._providers.elevenlabs(SOMEBODY_WAITS) as conversations:
             return conversations.transcript(conversation_id)
-
-    def _twilio(self, retries: RetryPolicy | None = None) -> TwilioClient:
-        settings = self._demo.settings() if self.settings.is_demo else self.settings
-        account_sid, login = settings.twilio_login()
-        return TwilioClient(
-            account_sid,
-            login,
-            base_url=settings.twilio_base_url,
-            retries=retries or self.retries,
-            limit=self.limits["twilio"],
-            clock=self.clock,
-        )
-
-    def _elevenlabs(self, retries: RetryPolicy | None = None) -> ElevenLabsClient:
-        settings = self._demo.settings() if self.settings.is_demo else self.settings
-        return ElevenLabsClient(
-            settings.elevenlabs_login(),
-            base_url=settings.elevenlabs_base_url,
-            retries=retries or self.retries,
-            limit=self.limits["elevenlabs"],
-            clock=self.clock,
-        )
 
 
 def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Services:
@@ -156,9 +181,12 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Ser
     return Services(settings, store, clock=clock)
 
 
-def open_store(settings: Settings, kind: StoreKind) -> Store:
-    """Open one of the two stores, and refuse it if it holds demo data for real accounts or the other way round."""
-    store = _supabase(settings) if kind == "supabase" else SqliteStore(settings.database_path)
+def open_store(settings: Settings, kind: StoreKind, *, patience: timedelta | None = None) -> Store:
+    """Open one of the two stores, and refuse it if it holds demo data for real accounts or the other way round.
+
+    `patience` is how long a store that is busy is waited for, if not as long as a sync waits.
+    """
+    store = _supabase(settings, patience) if kind == "supabase" else _sqlite(settings, patience)
     try:
         store.claim_for(settings.data_name)
     except BaseException:
@@ -185,7 +213,13 @@ def open_backup(file: Path) -> Iterator[Store]:
         yield store
 
 
-def _supabase(settings: Settings) -> Store:
+def _sqlite(settings: Settings, patience: timedelta | None) -> Store:
+    if patience is None:
+        return SqliteStore(settings.database_path)
+    return SqliteStore(settings.database_path, lock_timeout=patience.total_seconds())
+
+
+def _supabase(settings: Settings, patience: timedelta | None) -> Store:
     """Open the Supabase project. Demo data goes into one of this machine alone: it could not leave another again."""
     from sync.supabase_store import SupabaseStore
 
@@ -196,7 +230,10 @@ def _supabase(settings: Settings) -> Store:
             "SUPABASE_URL is set but no provider is, and demo data does not belong into your project; set the keys of "
             "Twilio or ElevenLabs in .env, too."
         )
-    return SupabaseStore(settings.supabase_url, settings.supabase_key.get_secret_value())
+    key = settings.supabase_key.get_secret_value()
+    if patience is None:
+        return SupabaseStore(settings.supabase_url, key)
+    return SupabaseStore(settings.supabase_url, key, retry_budget=patience)
 
 
 @cache

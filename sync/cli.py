@@ -12,16 +12,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from sync import answers, cli_stores, launch, scheduler, settings
+from sync import answers, cli_doctor, cli_stores, launch, scheduler, settings
 from sync.bootstrap import Services, build
-from sync.cli_console import err, out, told_errors
+from sync.cli_console import complain, err, out, print_json, show_findings, told_errors
 from sync.errors import VoiceLedgerError
 from sync.limits import MOST
 from sync.models import PROVIDER_NAMES, RunState, Source
 from sync.phones import Imported, import_phones, read_file
 from sync.progress import shown_progress
 from sync.sentences import describe, describe_effect
-from sync.verify import Finding
 from sync.verify import verify as run_checks
 
 app = typer.Typer(
@@ -33,6 +32,7 @@ app = typer.Typer(
 phones = typer.Typer(help="Register phone numbers.", no_args_is_help=True)
 app.add_typer(phones, name="phones")
 app.add_typer(cli_stores.app)
+app.add_typer(cli_doctor.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
 
@@ -118,20 +118,7 @@ def verify(as_json: Json = False) -> None:
     """Check tables, duplicates, data, registered numbers, and that every balance equals its records."""
     with services() as opened:
         findings = list(run_checks(opened.store))
-    is_sound = all(finding.ok or not finding.is_error for finding in findings)
-    if as_json:
-        print_json({"ok": is_sound, "findings": findings})
-    else:
-        for finding in findings:
-            out.print(f"{_mark(finding)} {escape(finding.message)}")
-    if not is_sound:
-        raise typer.Exit(1)
-
-
-def _mark(finding: Finding) -> str:
-    if finding.ok:
-        return "[green]✓[/]"
-    return "[red]✗[/]" if finding.is_error else "[yellow]![/]"
+    show_findings(findings, as_json=as_json)
 
 
 @phones.command(name="import")
@@ -149,7 +136,7 @@ def import_file(
         print_json({"dry_run": dry_run, "rows": imported.rows, "effects": imported.effects})
     else:
         for row in refused:
-            err.print(escape(row.error or ""))
+            complain(row.error or "")
         out.print(_fates(imported) + (" Nothing was changed: this was a dry run." if dry_run else ""))
         for effect in imported.effects:
             out.print(escape(describe_effect(effect, currency)))
@@ -172,7 +159,10 @@ def _sync(sources: list[Source] | None, as_json: bool) -> None:
         print_json({"results": results})
     else:
         for result in results:
-            (out if result["status"] in SUCCESSES else err).print(escape(result["message"]))
+            if result["status"] in SUCCESSES:
+                out.print(escape(result["message"]))
+            else:
+                complain(result["message"])
     if not all(result["status"] in SUCCESSES for result in results):
         raise typer.Exit(1)
 
@@ -184,7 +174,3 @@ def _sync_one(opened: Services, source: Source, should_stop: Event) -> dict[str,
         except VoiceLedgerError as exc:
             return {"source": source, "status": "failed", "message": str(exc), "run": None}
     return {"source": source, "status": run.state, "message": describe(run), "run": answers.of_run(run)}
-
-
-def print_json(value: Any) -> None:
-    typer.echo(answers.to_json(value, indent=2))

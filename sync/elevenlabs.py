@@ -30,6 +30,7 @@ from sync.models import (
     TranscriptTurn,
 )
 from sync.times import utc_now
+from sync.traffic import Traffic
 from sync.wire import WireModel, what_is_wrong
 
 PAGE_SIZE = 100  # the largest that ElevenLabs gives
@@ -60,6 +61,7 @@ class ElevenLabsClient:
         base_url: str = "https://api.elevenlabs.io",
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
+        traffic: Traffic | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clock = clock
@@ -72,6 +74,7 @@ class ElevenLabsClient:
             headers={"xi-api-key": api_key},
             retries=retries,
             limit=self._limit,
+            traffic=traffic,
         )
 
     def __enter__(self) -> Self:
@@ -125,6 +128,13 @@ class ElevenLabsClient:
             raise UnexpectedAnswerError(_NOT_THE_API)
         numbers = [_read(_Number, raw) for raw in body]
         return [ListedNumber(phone_number=number.phone_number, label=number.label) for number in numbers]
+
+    def server_time(self) -> datetime | None:
+        """Ask for one conversation, which raises what is wrong with the key, and return what the clock there showed."""
+        body, moment = self._api.get_with_time("/v1/convai/conversations", {"page_size": 1})
+        if not isinstance(body, dict) or not isinstance(body.get("conversations"), list):
+            raise UnexpectedAnswerError(_NOT_THE_API)
+        return moment
 
     def _pages(self, path: str, key: str, filters: Params) -> Iterator[Json]:
         cursor: str | None = None

@@ -25,6 +25,7 @@ class Freshness:
     through: datetime | None
     age: timedelta | None
     latest: SyncRun | None
+    success: SyncRun | None = None  # the newest that went well
 
     @property
     def level(self) -> Literal["fresh", "amber", "red", "never"]:
@@ -53,4 +54,5 @@ def freshness_of(notable_runs: Sequence[SyncRun], source: Source, *, now: dateti
         through=through,
         age=max(now - through, timedelta(0)) if through else None,
         latest=next(iter(runs), None),
+        success=success,
     )

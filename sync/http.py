@@ -26,6 +26,7 @@ from sync.errors import (
 )
 from sync.limits import ConcurrencyLimit
 from sync.times import utc_now
+from sync.traffic import Traffic
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = timedelta(seconds=10), timedelta(seconds=30)
@@ -53,6 +54,7 @@ class Answer:
     body: bytes
     content_type: str | None
     retry_after: str | None
+    date: str | None = None
 
 
 class JsonClient:
@@ -68,6 +70,7 @@ class JsonClient:
         headers: Mapping[str, str],
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
+        traffic: Traffic | None = None,
         timeout: timedelta = ANSWER_TIMEOUT,
     ) -> None:
         self._provider = provider
@@ -76,6 +79,7 @@ class JsonClient:
         self._explain = explain
         self._retries = retries or RetryPolicy()
         self._limit = limit or ConcurrencyLimit()
+        self._traffic = traffic or Traffic()
         self._http = _http_client(base_url, headers, timeout)
 
     def close(self) -> None:
@@ -83,6 +87,14 @@ class JsonClient:
 
     def get(self, path: str, params: Params | None = None) -> Json:
         """Return the parsed body of a GET. Transient errors are tried again within the time budget."""
+        return self._parsed(self._get(path, params))
+
+    def get_with_time(self, path: str, params: Params | None = None) -> tuple[Json, datetime | None]:
+        """Return the parsed body, as `get` does, and what the server's clock showed, if it told."""
+        answer = self._get(path, params)
+        return self._parsed(answer), _moment(answer.date)
+
+    def _get(self, path: str, params: Params | None) -> Answer:
         give_up_at = time.monotonic() + self._retries.budget.total_seconds()
         for attempt in stamina.retry_context(
             on=lambda exc: _pause(exc, give_up_at),
@@ -96,14 +108,16 @@ class JsonClient:
                 return self._get_once(path, params)
         raise AssertionError("stamina either returns or raises")
 
-    def _get_once(self, path: str, params: Params | None) -> Json:
-        with self._limit.request(_kind(path)) as request:
+    def _get_once(self, path: str, params: Params | None) -> Answer:
+        with self._limit.request(_kind(path)) as request, self._traffic.request():
             answer = self._send(path, params)
             request.refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+            if request.refused:
+                self._traffic.count_refusal()
             request.answered = answer.status == HTTPStatus.OK
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)
-        return self._parsed(answer)
+        return answer
 
     def _send(self, path: str, params: Params | None) -> Answer:
         try:
@@ -116,6 +130,7 @@ class JsonClient:
                 body=bytes(response.bytes()),
                 content_type=_header(response, "content-type"),
                 retry_after=_header(response, "retry-after"),
+                date=_header(response, "date"),
             )
         except RequestTimeoutError as exc:
             raise ProviderDownError(
@@ -196,6 +211,14 @@ def retry_after(value: str | None, now: Callable[[], datetime] = utc_now) -> tim
     except (ValueError, OverflowError):
         return None
     return max(moment - now(), timedelta(0)) if moment.tzinfo else None
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _pause(exc: Exception, give_up_at: float) -> bool | timedelta:

@@ -329,6 +329,8 @@ class SyncRun:
     total: int | None = None  # None until the provider has listed everything
     saved: int = 0
     failed: int = 0
+    refused: int = 0  # requests, because there were too many (429)
+    in_flight: int = 0  # requests under way at the last heartbeat
     message: str | None = None
     position: datetime | None = None
     owner: str = ""

@@ -15,6 +15,7 @@ from sync.models import ElevenLabsTotals, LlmUsage, Source, StoredFailure, SyncR
 Schema = dict[str, Any]
 
 JSON = "application/json"
+TEXT = "text/plain"
 OTHER_CURRENCY = ""  # than US dollars, whichever it is
 
 PLAIN: dict[Any, Schema] = {
@@ -229,6 +230,15 @@ def _backfill() -> Schema:
     }
 
 
+def _metrics() -> Schema:
+    told = {
+        "description": "The text format of Prometheus, 0.0.4. A store that is down is voice_ledger_store_up 0.",
+        "content": {TEXT: {"schema": schema_of(str)}},
+    }
+    refused = {code: answer for code, answer in _refusals().items() if code != "503"}
+    return {"get": _operation("metrics", "Numbers of the store, for Prometheus to scrape", {"200": told, **refused})}
+
+
 def _paths() -> dict[str, Schema]:
     run_id = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
     source = {"name": "source", "in": "query", "schema": schema_of(Source)}
@@ -271,6 +281,7 @@ def _paths() -> dict[str, Schema]:
             _400=PERIOD_IS_WRONG,
         ),
         "/api/workspaces": _get("listWorkspaces", "The latest balances of both providers per workspace", "Workspaces"),
+        "/api/metrics": _metrics(),
         "/api/openapi.json": {
             "get": _operation(
                 "document", "This document", {"200": _answer("OpenAPI 3.1.", {"type": "object"}), **_refusals()}

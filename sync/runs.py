@@ -14,6 +14,7 @@ from sync.errors import AlreadyRunningError, LostLockError, StoppedError, StoreE
 from sync.models import RunKind, RunState, Source, SyncRun
 from sync.store import Store
 from sync.times import utc_now
+from sync.traffic import Traffic
 
 HEARTBEAT = timedelta(seconds=5)
 STALE_AFTER = timedelta(seconds=60)
@@ -21,12 +22,16 @@ STALE_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What a job runs under: how far the first run reaches back, the clock, the wish to stop, who watches."""
+    """What a job runs under: how far the first run reaches back, the clock, the wish to stop, who watches.
+
+    The job's client counts its requests in `traffic`.
+    """
 
     first_sync: timedelta
     clock: Callable[[], datetime] = utc_now
     should_stop: threading.Event = field(default_factory=threading.Event)
     on_progress: Callable[[SyncRun], None] = lambda run: None
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class Run:
@@ -64,7 +69,7 @@ class Run:
             heartbeat_at=self._conditions.clock(),
         )
         self.beat()
-        self._conditions.on_progress(self.record)
+        self._conditions.on_progress(self._with_traffic())
         if self._conditions.should_stop.is_set():
             raise StoppedError("The run was stopped; what it had saved is kept, the next run goes on.")
 
@@ -73,7 +78,11 @@ class Run:
         self.count(total=(self.record.total or 0) + total)
 
     def beat(self) -> None:
-        self._store.save_progress(self.record, now=self._conditions.clock())
+        self._store.save_progress(self._with_traffic(), now=self._conditions.clock())
+
+    def _with_traffic(self) -> SyncRun:
+        traffic = self._conditions.traffic
+        return replace(self.record, refused=traffic.refused, in_flight=traffic.in_flight)
 
 
 @contextmanager

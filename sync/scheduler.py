@@ -6,18 +6,14 @@ from datetime import timedelta
 from types import FrameType
 
 import schedule
-import structlog
 
 from sync.bootstrap import Services
-from sync.errors import AlreadyRunningError, StoppedError, VoiceLedgerError
-from sync.models import PROVIDER_NAMES, Source, SyncRun
-from sync.sentences import describe, describe_progress
+from sync.models import Source, SyncRun
+from sync.run_log import tell_end, tell_problem, tell_progress, tell_start
 
 MINUTES: dict[Source, str] = {"twilio": ":00", "elevenlabs": ":05"}
 
 PROGRESS_EVERY = timedelta(seconds=3)
-
-log = structlog.get_logger()
 
 
 def run_forever(services: Services, should_stop: threading.Event) -> None:
@@ -41,30 +37,29 @@ def timetable(services: Services, should_stop: threading.Event) -> schedule.Sche
 
 def run_once(services: Services, source: Source, should_stop: threading.Event) -> None:
     """Sync one source and write one line about it, whatever happens."""
-    log.info(f"{PROVIDER_NAMES[source]}: sync started")
+    tell_start(source)
+    progress = ProgressLines(services)
     try:
-        run = services.sync(source, should_stop, ProgressLines(services))
-    except (AlreadyRunningError, StoppedError) as exc:
-        log.info(f"{PROVIDER_NAMES[source]}: {exc}")
-    except VoiceLedgerError as exc:
-        log.error(f"{PROVIDER_NAMES[source]}: {exc}")  # noqa: TRY400  the sentence says it all; a traceback would bury it
-    except Exception:  # the scheduler's guard: the next hour must come whatever this one met
-        log.exception(f"{PROVIDER_NAMES[source]}: an error in the program; the next run goes on")
+        run = services.sync(source, should_stop, progress)
+    except Exception as exc:  # noqa: BLE001  the scheduler's guard: the next hour must come whatever this one met
+        tell_problem(source, exc, progress.last, aftermath="; the next run goes on")
     else:
-        log.info(describe(run))
+        tell_end(run)
 
 
 class ProgressLines:
     """Writes how far a long run is, every few seconds; a short one leaves only its last line."""
 
     def __init__(self, services: Services) -> None:
+        self.last: SyncRun | None = None
         self._clock = services.clock
-        self._last = services.clock()
+        self._told_at = services.clock()
 
     def __call__(self, run: SyncRun) -> None:
-        if self._clock() - self._last >= PROGRESS_EVERY:
-            self._last = self._clock()
-            log.info(describe_progress(run))
+        self.last = run
+        if self._clock() - self._told_at >= PROGRESS_EVERY:
+            self._told_at = self._clock()
+            tell_progress(run)
 
 
 def stop_on_signals() -> threading.Event:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sync.errors import ConfigurationError, NotConfiguredError
 from sync.http import LOOPBACK
+from sync.logs import LogFormat
 from sync.models import Source
 
 NOT_CONFIGURED: dict[Source, str] = {
@@ -19,6 +21,7 @@ NOT_CONFIGURED: dict[Source, str] = {
     "elevenlabs": "ElevenLabs is not configured; set ELEVENLABS_API_KEY in .env.",
 }
 
+HOLDS_KEYS = re.compile(r"""^[ \t]*(export )?\w*(key|token|secret)\w*[ \t]*=[ \t]*["']?[^\s"'#]""", re.I | re.M)
 HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII)
 
 
@@ -132,6 +135,11 @@ class Settings(BaseSettings):
         description="Where the simulated providers of the demo listen (`make run` sets it to 3094). Without it a "
         "command starts its own.",
     )
+    log_format: LogFormat = Field(
+        "auto",
+        description="How logs are written to stderr: text for people, json (an object per line) for machines, auto: "
+        "text on a terminal.",
+    )
 
     @model_validator(mode="after")
     def _credentials_are_complete(self) -> Self:
@@ -183,6 +191,22 @@ class Settings(BaseSettings):
         return bool(self.twilio_account_sid if source == "twilio" else self.elevenlabs_api_key)
 
 
+class _LogSettings(BaseSettings):
+    """What is needed before the other settings, since what is wrong with these is logged too."""
+
+    model_config = Settings.model_config
+
+    log_format: LogFormat = "auto"
+
+
+def log_format() -> LogFormat:
+    """Return how to write logs; as if nothing was set if that is malformed, which `load` will tell."""
+    try:
+        return _LogSettings().log_format
+    except (ValidationError, OSError, UnicodeDecodeError):
+        return "auto"
+
+
 def load() -> Settings:
     """Read the settings once. A malformed value raises ConfigurationError in one line that names it."""
     try:
@@ -193,6 +217,65 @@ def load() -> Settings:
         raise ConfigurationError("; ".join(problems) + ". Correct it in .env or the environment.") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(".env cannot be read; save it as plain text in UTF-8.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """What can be used of the settings: none if the file cannot be read. `unsure` are the parts that cannot."""
+
+    settings: Settings | None
+    problem: str | None = None
+    unsure: frozenset[str] = frozenset()
+
+
+def load_what_is_sound() -> Sound:
+    """Read the settings with defaults in place of what is malformed, to look further in spite of it."""
+    try:
+        return Sound(settings=load())
+    except ConfigurationError as exc:
+        problem = str(exc)
+    replaced: dict[str, Any] = {}
+    unsure: set[str] = set()
+    for _ in PLACEHOLDERS:  # each time at least one part is left out
+        try:
+            settings = Settings(**replaced)
+        except ValidationError as exc:
+            for error in exc.errors(include_input=False):
+                unsure |= _leave_out(error["loc"], error["msg"], replaced)
+        except (OSError, UnicodeDecodeError):
+            break
+        else:
+            return Sound(settings=settings, problem=problem, unsure=frozenset(unsure))
+    return Sound(settings=None, problem=problem)
+
+
+# Of a part whose settings do not fit together: as if it was configured, since it is not the demo that was meant.
+PLACEHOLDERS: dict[str, dict[str, Any]] = {
+    "twilio": {"twilio_account_sid": "AC", "twilio_auth_token": "unknown", "twilio_api_key": None},
+    "elevenlabs": {"elevenlabs_api_key": "unknown"},
+    "supabase": {"SUPABASE_URL": None, "SUPABASE_KEY": None},
+    "others": {},
+}
+
+
+def _leave_out(location: tuple[int | str, ...], message: str, replaced: dict[str, Any]) -> set[str]:
+    """Put defaults in place of what an error is about, and return the parts that cannot be relied on."""
+    about = str(location[0]) if location else message.removeprefix("Value error, ").split()[0]
+    parts = {part for part in PLACEHOLDERS if part in about.lower()}
+    if not location:
+        for part in parts:
+            replaced |= PLACEHOLDERS[part]
+    for name, field in Settings.model_fields.items():
+        names = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else [name]
+        if location and about in names:
+            replaced[str(names[0])] = field.default
+    return parts
+
+
+def files_with_keys() -> list[Path]:
+    """Return the files of the configuration that hold keys."""
+    found = [path for path in (Path(".env"), Path(".streamlit/secrets.toml")) if path.is_file()]
+    return [path for path in found if HOLDS_KEYS.search(path.read_text(encoding="utf-8", errors="replace"))]
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

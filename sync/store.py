@@ -30,6 +30,7 @@ from sync.models import (
     Workspace,
 )
 from sync.registry import Outcome, RegistryChange
+from sync.run_totals import Watching
 
 
 class Records(Protocol):
@@ -291,7 +292,7 @@ class Moving(Protocol):
         """Fix the currency that Twilio bills in, unless it is known."""
 
 
-class Store(Records, Balances, Breakdowns, CallCosts, Runs, Registry, Checks, Moving, Protocol):
+class Store(Records, Balances, Breakdowns, CallCosts, Runs, Watching, Registry, Checks, Moving, Protocol):
     """All of it, on one database."""
 
     def claim_for(self, data: str) -> None:

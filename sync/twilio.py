@@ -24,6 +24,7 @@ from sync.http import Answer, Json, JsonClient, Params, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure, ListedNumber
 from sync.times import utc_now
+from sync.traffic import Traffic
 from sync.wire import Count, Price, WireModel, owned_number, what_is_wrong
 
 PAGE_SIZE = 1000  # the largest that Twilio gives
@@ -122,6 +123,7 @@ class TwilioClient:
         base_url: str = "https://api.twilio.com",
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
+        traffic: Traffic | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         account = f"/2010-04-01/Accounts/{account_sid}"
@@ -137,6 +139,7 @@ class TwilioClient:
             headers={"Authorization": _basic(*auth)},
             retries=retries,
             limit=self._limit,
+            traffic=traffic,
         )
 
     def __enter__(self) -> Self:
@@ -183,6 +186,12 @@ class TwilioClient:
         """Return the numbers that the account has now: released ones have left this list, not the calls."""
         pages = self._pages(self._numbers, "incoming_phone_numbers", {"PageSize": PAGE_SIZE})
         return [_read_number(raw) for page, _ in pages for raw in page]
+
+    def server_time(self) -> datetime | None:
+        """Ask for one call, which raises what is wrong with the key, and return what Twilio's clock showed."""
+        body, moment = self._api.get_with_time(f"{self._calls}.json", {"PageSize": 1})
+        _envelope(body, "calls")
+        return moment
 
     def _list(self, params: Params) -> Iterator[CallLeg | Failure]:
         for page, fetched_at in self._pages(self._calls, "calls", params):

@@ -31,8 +31,8 @@ def verify(store: Store) -> Iterator[Finding]:
         yield _data(store, source)
         yield _duplicates(store, source)
         yield _balances(store, source)
-    yield _migrations(store)
-    yield _numbers(store)
+    yield migrations(store)
+    yield numbers(store)
     yield _currency(store)
 
 
@@ -42,7 +42,7 @@ def _tables(store: Store) -> Finding:
     return Finding(check="tables exist", ok=not missing, message=message)
 
 
-def _migrations(store: Store) -> Finding:
+def migrations(store: Store) -> Finding:
     """What is still missing here is harmless: a store that lacks more is not opened."""
     pending = store.pending_migrations()
     message = f"Not run yet: {', '.join(pending)} in supabase/migrations." if pending else "All migrations have run."
@@ -82,7 +82,7 @@ def _balances(store: Store, source: Source) -> Finding:
     return Finding(check=f"{source} balances", ok=not wrong, message=message)
 
 
-def _numbers(store: Store) -> Finding:
+def numbers(store: Store) -> Finding:
     """Usage of unregistered numbers is kept under Unassigned, so this is work to do and not an error in the data."""
     unregistered = store.unregistered_numbers(limit=COUNTED)
     if not unregistered:

@@ -113,7 +113,10 @@ class ScriptedServer:
                 if answer.status == CLOSED:
                     return
                 content = answer.content()
-                self.send_response(answer.status)
+                if "Date" in answer.headers:
+                    self.send_response_only(answer.status)
+                else:
+                    self.send_response(answer.status)  # with the time that it is
                 for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                     self.send_header(name, value)
                 if answer.status != 204:

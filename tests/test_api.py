@@ -48,6 +48,7 @@ ROUTES = [
     ("GET", "/api/twilio-stats"),
     ("GET", "/api/elevenlabs-stats"),
     ("GET", "/api/workspaces"),
+    ("GET", "/api/metrics"),
     ("GET", "/api/openapi.json"),
 ]
 ELSEWHERE = [
@@ -392,10 +393,12 @@ def test_a_historical_sync_without_a_key_is_503_with_what_to_set(environment: En
 def test_a_run_with_failures_shows_them(services: Services, call: Caller) -> None:
     run = begun(services, "elevenlabs")
     services.store.save_failures("elevenlabs", [Failure(record_id="conv_1", error="It cannot be read.")], now=NOW)
-    services.store.save_progress(replace(run, done=1, failed=1), now=NOW)
+    services.store.save_progress(replace(run, done=1, failed=1, refused=3, in_flight=2), now=NOW)
 
-    (failure,) = call.json(f"/api/sync-runs/{run.id}")["failures"]
+    answer = call.json(f"/api/sync-runs/{run.id}")
+    (failure,) = answer["failures"]
 
+    assert (answer["refused"], answer["in_flight"]) == (3, 2)
     assert (failure["record_id"], failure["error"], failure["attempts"]) == ("conv_1", "It cannot be read.", 1)
 
 

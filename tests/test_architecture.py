@@ -14,7 +14,15 @@ PRODUCT = sorted([*(path for folder in FOLDERS for path in (ROOT / folder).rglob
 
 # From the inside out. A module imports from its own layer and from those before it.
 LAYERS: dict[str, set[str]] = {
-    "words": {"sync", "sync.models", "sync.call_costs", "sync.errors", "sync.times", "sync.registry"},
+    "words": {
+        "sync",
+        "sync.models",
+        "sync.call_costs",
+        "sync.errors",
+        "sync.times",
+        "sync.registry",
+        "sync.run_totals",
+    },
     "tools": {
         *(
             "sync.store",
@@ -23,6 +31,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.fanout",
             "sync.ahead",
             "sync.limits",
+            "sync.traffic",
             "sync.slices",
             "sync.batches",
             "sync.refetch",
@@ -36,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.progress",
             "sync.logs",
             "sync.ports",
+            "sync.run_log",
         ),
     },
     "clients and stores": {
@@ -44,6 +54,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "jobs": {
         *("sync.jobs", "sync.backfill", "sync.runs", "sync.settings", "sync.usage", "sync.freshness", "sync.verify"),
+        *("sync.prometheus", "sync.doctor"),
         *("sync.phones", "sync.copying", "sync.backup"),
     },
     "bootstrap": {"sync.bootstrap", "sync.demo_providers"},
@@ -52,6 +63,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.cli",
             "sync.cli_console",
             "sync.cli_stores",
+            "sync.cli_doctor",
             "sync.api",
             "sync.api_gate",
             "sync.web_security",

@@ -67,6 +67,7 @@ class Commands:
             "ELEVENLABS_API_KEY": ELEVENLABS_API_KEY,
             "ELEVENLABS_BASE_URL": url,
             "FIRST_SYNC_DAYS": "3",
+            "LOG_FORMAT": "text",  # as a person on a terminal sees them
         }
 
     def start(self, *arguments: str, **changes: str) -> "subprocess.Popen[str]":
@@ -364,6 +365,7 @@ def test_a_file_that_is_no_database_is_one_line(commands: Commands) -> None:
         ["backfill"],
         ["scheduler"],
         ["verify"],
+        ["doctor"],
         ["copy"],
         ["phones"],
         ["phones", "import"],

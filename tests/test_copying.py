@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -88,6 +89,7 @@ def fill(store: Store) -> None:
         ]
     )
     run = store.begin_run("twilio", RunKind.SWEEP, (TEN, TEN + DAY), owner="test", now=TEN + DAY, stale_before=TEN)
+    store.save_progress(replace(run, saved=CALLS, refused=3, in_flight=2), now=TEN + DAY)
     store.finish_run(run.id, RunState.OK, None, now=TEN + DAY)
 
 

@@ -486,7 +486,16 @@ def test_a_link_to_a_run_shows_its_details_with_what_failed_in_it(ledger: Store)
 
     assert f"Run {run.id}: ElevenLabs, hourly" in words_of(app)
     assert "12 records fetched, 10 saved, 2 failed" in words_of(app)
+    assert "(429)" not in words_of(app)
     assert list(table(app, "Record")["Record"]) == ["conv_lost"]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("refused", "told"), [(1, "1 request met"), (1200, "1,200 requests met")])
+def test_the_details_say_how_often_a_run_met_the_providers_limit(ledger: Store, refused: int, told: str) -> None:
+    run = record(ledger, "twilio", saved=10, refused=refused)
+
+    assert f"{told} the provider's limit (429) and " in words_of(open_page(run=str(run.id)))
 
 
 @ON_SQLITE

@@ -285,7 +285,7 @@ class Services:
         key = "-".join(["secret", "7c21"])
         raise RuntimeError("a bug")
 
-logs.configure()
+logs.configure("text")
 scheduler.run_once(Services(), "twilio", Event())
 """
 
@@ -307,7 +307,7 @@ def test_the_log_of_a_program_error_shows_where_it_was_and_no_values(tmp_path: P
 
 
 def test_settings_that_are_wrong_end_the_process_with_one_line(tmp_path: Path) -> None:
-    with scheduler_process(tmp_path, TIMEZONE="Middle/Earth") as process:
+    with scheduler_process(tmp_path, TIMEZONE="Middle/Earth", LOG_FORMAT="text") as process:
         said, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1

@@ -8,14 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from sync.errors import ConfigurationError, NotConfiguredError
-from sync.settings import Settings, load
+from sync.settings import Settings, load, log_format
 
 NAMES = (
     *("SUPABASE_URL", "SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_ANON_KEY"),
     *("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY", "TWILIO_API_SECRET", "TWILIO_BASE_URL"),
     *("ELEVENLABS_API_KEY", "ELEVENLABS_BASE_URL", "CRON_SECRET", "NEXT_PUBLIC_CRON_SECRET"),
     *("DISABLE_ELEVENLABS_HOURLY_SYNC", "DATABASE_PATH", "TIMEZONE", "FIRST_SYNC_DAYS", "DEMO_PORT"),
-    *("ALLOWED_HOSTS", "ALLOW_OPEN_DASHBOARD"),
+    *("ALLOWED_HOSTS", "ALLOW_OPEN_DASHBOARD", "LOG_FORMAT"),
 )
 SECRETS = {
     "SUPABASE_KEY": "supabase-7c21",
@@ -84,6 +84,7 @@ def test_every_documented_name_is_read(environment: Environment) -> None:
         DEMO_PORT="4000",
         ALLOWED_HOSTS="Ledger.example.com, *.agency.example,[::1],",
         ALLOW_OPEN_DASHBOARD="true",
+        LOG_FORMAT="json",
     )
 
     assert settings.supabase_url == "https://x.supabase.co"
@@ -101,6 +102,7 @@ def test_every_documented_name_is_read(environment: Environment) -> None:
     assert (settings.first_sync_days, settings.demo_port) == (7, 4000)
     assert settings.allowed_hosts == ("ledger.example.com", "*.agency.example", "[::1]")
     assert settings.allow_open_dashboard is True
+    assert settings.log_format == log_format() == "json"
 
 
 def test_the_documents_names_for_supabase_are_fallbacks(environment: Environment) -> None:
@@ -169,6 +171,7 @@ def test_the_example_file_is_valid_and_means_demo_data(environment: Environment)
         ("TIMEZONE", "../../etc/7c21", "must be a time zone such as Europe/Madrid"),
         ("FIRST_SYNC_DAYS", "7c21", "input should be a valid integer"),
         ("FIRST_SYNC_DAYS", "0", "input should be greater than or equal to 1"),
+        ("LOG_FORMAT", "7c21", "input should be 'auto', 'text' or 'json'"),
         ("DEMO_PORT", "99999", "input should be less than or equal to 65535"),
     ],
 )
@@ -188,6 +191,12 @@ def test_two_malformed_values_are_told_together(environment: Environment) -> Non
 
     assert "TIMEZONE must be a time zone" in message
     assert "DEMO_PORT input should be" in message
+
+
+def test_the_format_of_the_log_is_known_although_other_settings_are_malformed(environment: Environment) -> None:
+    environment.refusal(TIMEZONE="Middle/Earth", LOG_FORMAT="json")
+
+    assert log_format() == "json"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

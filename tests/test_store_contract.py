@@ -25,6 +25,7 @@ from sync.models import (
     TokenUsage,
     TwilioTotals,
 )
+from sync.run_totals import RunTotals
 from sync.store import Store
 from tests.records import (
     CALLER,
@@ -1007,7 +1008,8 @@ def test_a_heartbeat_keeps_a_run_from_being_taken_over(store: Store) -> None:
 
 
 def test_progress_is_written_down(store: Store) -> None:
-    run = replace(begin(store), done=5, total=9, saved=4, failed=1, position=TEN - HOUR / 2)
+    counts = {"done": 5, "total": 9, "saved": 4, "failed": 1, "refused": 3, "in_flight": 8}
+    run = replace(begin(store), **counts, position=TEN - HOUR / 2)
 
     store.save_progress(run, now=TEN + MINUTE)
 
@@ -1160,6 +1162,53 @@ def test_gaps_before_a_moment_are_left_out_and_the_one_it_lies_in_is_cut(store: 
     assert store.gaps("twilio", since=TEN + 4 * HOUR) == [(TEN + 4 * HOUR, TEN + 6 * HOUR)]
     assert store.gaps("twilio", since=TEN + 6 * HOUR) == []
     assert store.gaps("twilio", since=TEN + 30 * DAY) == []
+
+
+def test_totals_of_runs_add_up_the_whole_history_by_source_kind_and_state(store: Store) -> None:
+    for hour, counts in enumerate([{"saved": 4, "refused": 2}, {"saved": 3, "failed": 1, "refused": 5}]):
+        run = begin(store, now=TEN + hour * HOUR)
+        store.save_progress(replace(run, **counts, in_flight=9), now=TEN + hour * HOUR)
+        store.finish_run(run.id, RunState.OK, None, now=TEN + hour * HOUR + 1.5 * SECOND)
+    store.finish_run(begin(store, now=TEN + DAY).id, RunState.FAILED, "No.", now=TEN + DAY + SECOND)
+    store.record_skipped("elevenlabs", WINDOW, "The flag is set.", now=TEN)
+
+    totals = store.run_totals(alive_since=TEN)
+
+    nothing = {"runs": 1, "seconds": 0.0, "saved": 0, "failed": 0, "refused": 0, "alive": 0, "in_flight": 0}
+    skipped = nothing | {"source": "elevenlabs", "kind": RunKind.HOURLY, "state": RunState.SKIPPED}
+    failed = nothing | {"source": "twilio", "kind": RunKind.HOURLY, "state": RunState.FAILED, "seconds": 1.0}
+    good = {"runs": 2, "seconds": 3.0, "saved": 7, "failed": 1, "refused": 7, "state": RunState.OK}
+    assert totals == [RunTotals(**skipped), RunTotals(**failed), RunTotals(**failed | good)]
+
+
+def test_only_runs_that_show_a_sign_of_life_have_requests_under_way(store: Store) -> None:
+    alive, silent = begin(store, now=TEN), begin(store, "elevenlabs", now=TEN)
+    store.save_progress(replace(alive, saved=1, in_flight=6), now=TEN + HOUR)
+    store.save_progress(replace(silent, saved=2, in_flight=7), now=TEN + HOUR - SECOND)
+
+    first, second = store.run_totals(alive_since=TEN + HOUR)
+
+    assert (first.source, first.state, first.runs, first.saved) == ("elevenlabs", RunState.RUNNING, 1, 2)
+    assert (first.alive, first.in_flight, first.seconds) == (0, 0, 0.0)
+    assert (second.source, second.alive, second.in_flight, second.seconds) == ("twilio", 1, 6, 0.0)
+
+
+def test_a_clock_that_was_set_back_takes_nothing_off_the_time_that_runs_took(store: Store) -> None:
+    store.finish_run(begin(store, now=TEN).id, RunState.OK, None, now=TEN + 2 * SECOND)
+    store.finish_run(begin(store, now=TEN + HOUR).id, RunState.OK, None, now=TEN)
+
+    (totals,) = store.run_totals(alive_since=TEN)
+
+    assert (totals.runs, totals.seconds) == (2, 2.0)
+
+
+def test_failures_that_wait_are_counted_by_source(store: Store) -> None:
+    assert store.run_totals(alive_since=TEN) == []
+    assert store.waiting_failures() == {}
+
+    store.save_failures("twilio", [Failure(record_id=f"CA{n}", error="No answer.") for n in range(150)], now=TEN)
+
+    assert store.waiting_failures() == {"twilio": 150}
 
 
 def test_runs_of_one_kind_can_be_listed(store: Store) -> None:

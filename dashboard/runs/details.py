@@ -35,7 +35,14 @@ def _times(run: SyncRun, zone: ZoneInfo) -> str:
 def _counts(run: SyncRun) -> str:
     fetched = formats.counted(run.done, "record")
     of_total = f" of {run.total:,} that were listed" if run.total is not None else ""
-    return f"{fetched} fetched{of_total}, {run.saved:,} saved, {run.failed:,} failed."
+    return f"{fetched} fetched{of_total}, {run.saved:,} saved, {run.failed:,} failed.{_refusals(run)}"
+
+
+def _refusals(run: SyncRun) -> str:
+    if not run.refused:
+        return ""
+    requests = formats.counted(run.refused, "request")
+    return f" {requests} met the provider's limit (429) and {'was' if run.refused == 1 else 'were'} sent again."
 
 
 def _show_failures(run: SyncRun, zone: ZoneInfo) -> None:

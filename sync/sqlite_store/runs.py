@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sync.errors import AlreadyRunningError, LostLockError
 from sync.models import RunKind, RunState, Source, SyncRun
-from sync.sqlite_store.rows import sync_run
+from sync.sqlite_store.rows import sync_run, to_row
 from sync.times import iso
 
 
@@ -43,10 +43,11 @@ def save_progress(db: sqlite3.Connection, run: SyncRun, now: datetime) -> None:
     """Write how far the run is and that it lives, or raise LostLockError if it was taken over."""
     updated = db.execute(
         """
-        update sync_runs set done = ?, total = ?, saved = ?, failed = ?, position = ?, heartbeat_at = ?
-        where id = ? and state = 'running'
+        update sync_runs set done = :done, total = :total, saved = :saved, failed = :failed, refused = :refused,
+            in_flight = :in_flight, position = :position, heartbeat_at = :now
+        where id = :id and state = 'running'
         """,
-        (run.done, run.total, run.saved, run.failed, run.position and iso(run.position), iso(now), run.id),
+        to_row(run) | {"now": iso(now)},
     )
     if not updated.rowcount:
         raise LostLockError(run)

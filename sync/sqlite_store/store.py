@@ -31,6 +31,7 @@ from sync.models import (
     Workspace,
 )
 from sync.registry import AddWorkspace, Outcome, RegisterAgent, RegisterNumber, RegistryChange
+from sync.run_totals import RunTotals
 from sync.sqlite_store import (
     backup_file,
     balances,
@@ -44,6 +45,7 @@ from sync.sqlite_store import (
     run_history,
     runs,
     statements,
+    watching,
 )
 from sync.sqlite_store.changes import change_registry
 from sync.sqlite_store.connection import LOCK_TIMEOUT, Database
@@ -268,6 +270,14 @@ class SqliteStore:
     def gaps(self, source: Source, *, since: datetime) -> list[tuple[datetime, datetime]]:
         with self._database.reading() as db:
             return run_history.gaps(db, source, since)
+
+    def run_totals(self, *, alive_since: datetime) -> list[RunTotals]:
+        with self._database.reading() as db:
+            return watching.run_totals(db, alive_since)
+
+    def waiting_failures(self) -> dict[Source, int]:
+        with self._database.reading() as db:
+            return watching.waiting_failures(db)
 
     # Registry
 

@@ -44,7 +44,8 @@ from sync.models import (
     Workspace,
 )
 from sync.registry import Outcome, RegistryChange
-from sync.supabase_store import call_costs, migrations, moving
+from sync.run_totals import RunTotals
+from sync.supabase_store import call_costs, migrations, moving, watching
 from sync.supabase_store.calls import RETRY_BUDGET, Functions
 from sync.supabase_store.changes import change_registry
 from sync.supabase_store.rows import (
@@ -342,12 +343,14 @@ class SupabaseStore:
 
     def save_progress(self, run: SyncRun, *, now: datetime) -> None:
         is_open = self._functions.call(
-            "write_progress",
+            "note_progress",
             p_run=run.id,
             p_done=run.done,
             p_total=run.total,
             p_saved=run.saved,
             p_failed=run.failed,
+            p_refused=run.refused,
+            p_in_flight=run.in_flight,
             p_position=iso_or_none(run.position),
             p_now=iso(now),
         )
@@ -375,6 +378,12 @@ class SupabaseStore:
     def gaps(self, source: Source, *, since: datetime) -> list[tuple[datetime, datetime]]:
         rows = self._functions.call("gaps", p_source=source, p_since=iso(since))
         return [(sure_moment(begin), sure_moment(end)) for begin, end in rows]
+
+    def run_totals(self, *, alive_since: datetime) -> list[RunTotals]:
+        return watching.run_totals(self._functions, alive_since)
+
+    def waiting_failures(self) -> dict[Source, int]:
+        return watching.waiting_failures(self._functions)
 
     # Registry
 

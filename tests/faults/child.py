@@ -46,7 +46,7 @@ def work(arguments: Sequence[str], environment: Mapping[str, str], folder: Path,
     output = os.open(folder / f"{'-'.join(arguments[:2])}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(output, 2)
-    logs.configure()
+    logs.configure(settings.log_format())
     configured = settings.load()
     try:
         with closing(_open(configured)) as store:

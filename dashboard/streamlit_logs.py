@@ -1,0 +1,21 @@
+"""Streamlit's own log: it goes the way of ours, so that a log for machines is JSON on every line."""
+
+import logging
+
+from streamlit import logger as streamlits
+
+
+def hand_on() -> None:
+    """Keep Streamlit from giving its loggers, also later ones, handlers of their own. May be repeated.
+
+    It has no setting for this: `logger.messageFormat` is a pattern, which cannot make JSON of a text.
+    """
+    for logger in streamlits._loggers.values():
+        _hand_on(logger)
+    streamlits.setup_formatter = _hand_on
+
+
+def _hand_on(logger: logging.Logger) -> None:
+    if handler := getattr(logger, "streamlit_console_handler", None):
+        logger.removeHandler(handler)
+    logger.propagate = True
