@@ -32,7 +32,8 @@ def run(services: Services, port: int, say: Say) -> bool:
     """
     _refuse_taken(port)
     commands = _commands(services, port, say)
-    say(f"Starting {' and '.join(commands)}; Ctrl-C ends them.")
+    *others, last = commands
+    say(f"Starting {', '.join(others)} and {last}; Ctrl-C ends them.")
     begun = services.clock()
     told = _told_by_signals()
     with _running(commands) as processes:
