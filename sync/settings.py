@@ -207,6 +207,12 @@ def log_format() -> LogFormat:
         return "auto"
 
 
+def variable(name: str) -> str:
+    """Return the name that a setting has in the environment; the older one, which is read too, is left out."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or name.upper())
+
+
 def load() -> Settings:
     """Read the settings once. A malformed value raises ConfigurationError in one line that names it."""
     try:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from sync.settings import Settings
+from sync.settings import Settings, variable
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 110
@@ -53,8 +53,7 @@ set. `NEXT_PUBLIC_CRON_SECRET` is not read: a secret that reaches browsers is no
 def variables() -> Iterator[tuple[str, FieldInfo]]:
     """Yield each setting under the name that it has in the environment."""
     for name, setting in Settings.model_fields.items():
-        alias = setting.validation_alias
-        yield str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or name.upper()), setting
+        yield variable(name), setting
 
 
 def is_secret(setting: FieldInfo) -> bool:

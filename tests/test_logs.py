@@ -237,24 +237,3 @@ def test_loggers_that_streamlit_makes_later_have_no_handler_of_their_own() -> No
     consoles = [h for each in streamlits._loggers.values() for h in each.handlers if type(h) is logging.StreamHandler]
     assert later.handlers == consoles == []
     assert later.propagate
-
-
-def test_make_run_writes_for_people_on_a_terminal_and_for_machines_elsewhere(tmp_path: Path) -> None:
-    """Only what the recipe sets is looked at: it runs a shell in place of the processes."""
-    recipe = tmp_path / "Makefile"
-    (line,) = [part for part in (ROOT / "Makefile").read_text().split("\n\n") if "FOR_READERS = " in part]
-    recipe.write_text(f'{line}\n\nshow:\n\t@$(FOR_READERS); echo "format=$$LOG_FORMAT $$prefix"\n')
-    show = ("make", "-f", str(recipe), "show")
-
-    piped = subprocess.run(show, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True).stdout
-    seen = on_a_terminal(*show, folder=tmp_path)
-    chosen = on_a_terminal(*show, folder=tmp_path, LOG_FORMAT="json")
-    (tmp_path / ".env").write_text("LOG_FORMAT=json\n")
-    in_file = on_a_terminal(*show, folder=tmp_path)
-
-    assert [each.strip() for each in (piped, seen, chosen, in_file)] == [
-        "format= --no-prefix",
-        "format=text",
-        "format=json",
-        "format=",
-    ]

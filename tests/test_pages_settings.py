@@ -17,7 +17,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 
 from dashboard import data, formats
 from dashboard.formats import UNKNOWN
-from dashboard.registry import configuration, dates, names
+from dashboard.registry import dates, names
 from demo import credentials
 from demo.fleet import Fleet
 from demo.server import create_app, running
@@ -788,10 +788,6 @@ def test_settings_are_told_without_their_values(settings: pytest.MonkeyPatch) ->
     assert states["TWILIO_API_KEY"] == "needed"  # the token does
     page = words_of(app) + str(shown.to_dict())
     assert not any(value in page for value in SECRETS.values())
-
-
-def test_every_setting_is_explained() -> None:
-    assert set(configuration.PURPOSES) == set(Settings.model_fields)
 
 
 def test_a_day_is_one_of_the_zone_and_keeps_the_moment_that_was_stored() -> None:
