@@ -3,6 +3,7 @@
 import itertools
 import os
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -62,7 +63,9 @@ def open_sqlite(tmp_path_factory: pytest.TempPathFactory) -> OpenStore:
             with closing(sqlite3.connect(path)) as db, db:
                 return db.execute(statement).fetchall()
 
-        return SqliteStore(path), sql
+        store = SqliteStore(path)
+        weakref.finalize(store, store._database.close)  # a property test lets go of one store after the other
+        return store, sql
 
     return open_one
 

@@ -64,12 +64,21 @@ WINDOW = (START, NOW)
 OpenStore = Callable[[], tuple[Store, Sql]]
 
 
-class PastTwilio(FakeTwilio):
+class Listed:
+    """Remembers which stretches were listed: several at a time, so that their order says nothing."""
+
+    listed: list[tuple[datetime, datetime]]
+
+    def newest_first(self) -> list[tuple[datetime, datetime]]:
+        return sorted(self.listed, reverse=True)
+
+
+class PastTwilio(Listed, FakeTwilio):
     """Lists stretches of the past too. `fails` says how many times a record still cannot be read."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.listed: list[tuple[datetime, datetime]] = []
+        self.listed = []
         self.given = 0
 
     def calls_between(self, start: datetime, end: datetime) -> Iterator[CallLeg | Failure]:
@@ -82,12 +91,12 @@ class PastTwilio(FakeTwilio):
             yield self._seen(leg)
 
 
-class PastElevenLabs(FakeElevenLabs):
+class PastElevenLabs(Listed, FakeElevenLabs):
     """Lists stretches of the past too. `fails` says how many more times the detail of a record cannot be read."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.listed: list[tuple[datetime, datetime]] = []
+        self.listed = []
         self.fails: Counter[str] = Counter()
         self.shown_twice: set[str] = set()
         self.down_after: int | None = None
@@ -226,10 +235,20 @@ def test_all_of_the_period_is_fetched_and_nothing_else(backfills: Backfills, sou
 def test_the_period_is_walked_newest_first_in_slices(backfills: Backfills, source: Source) -> None:
     backfills.run(source)
 
-    listed = backfills.sources[source].listed
+    listed = backfills.sources[source].newest_first()
     assert listed[0] == (NOW - LENGTH, NOW)
     assert [later for later, _ in listed[:-1]] == [end for _, end in listed[1:]]
     assert listed[-1][0] == START
+
+
+def test_what_is_newer_is_fetched_first(backfills: Backfills, elevenlabs: PastElevenLabs) -> None:
+    backfills.run("elevenlabs")
+
+    numbers = [
+        next(n for n, (start, _) in enumerate(elevenlabs.newest_first()) if talk.started_at >= start)
+        for talk in map(elevenlabs.talks.__getitem__, elevenlabs.asked_for)
+    ]
+    assert numbers == sorted(numbers)
 
 
 @BOTH
@@ -329,7 +348,7 @@ def test_slices_that_were_walked_are_not_listed_again(
 
     run = backfills.run(source, window=(START, NOW + HOUR))
 
-    listed = backfills.sources[source].listed
+    listed = backfills.sources[source].newest_first()
     assert listed[0] == (NOW, NOW + HOUR), "what has come since"
     assert listed[1][1] == stopped.position
     assert listed[-1][0] == START
@@ -345,7 +364,7 @@ def test_a_complete_backfill_forgets_what_was_walked_before(backfills: Backfills
 
     backfills.run(source)
 
-    assert backfills.sources[source].listed[0] == (NOW - LENGTH, NOW)
+    assert backfills.sources[source].newest_first()[0] == (NOW - LENGTH, NOW)
 
 
 def test_a_stop_is_heeded_although_there_is_nothing_to_fetch(backfills: Backfills) -> None:

@@ -253,7 +253,8 @@ def test_a_file_that_exists_is_replaced_only_when_asked(sqlite: SqliteStore, fil
     assert file.read_text() == "precious"
     back_up(sqlite, file, replace=True)
 
-    assert sqlite3.connect(file).execute("pragma quick_check").fetchone() == ("ok",)
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("pragma quick_check").fetchone() == ("ok",)
 
 
 def test_the_database_itself_is_never_overwritten(sqlite: SqliteStore) -> None:
