@@ -1,4 +1,4 @@
-"""The numbers that a workspace owns or owned, with their dates."""
+"""The numbers that a workspace owns or owned, with their dates; masked unless the reader asks to see them."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.formats import UNKNOWN
+from dashboard.registry import names
 from sync.models import Phone
 
 
@@ -18,13 +19,15 @@ def show(workspace_id: int, zone: ZoneInfo) -> None:
         st.caption("No number is registered for it.")
         return
     phones.sort(key=lambda phone: (phone.valid_until is not None, phone.phone_number))
-    frame = pd.DataFrame([_row(phone, zone) for phone in phones])
+    names.switch()
+    called = names.of_numbers(phone.phone_number for phone in phones)
+    frame = pd.DataFrame([_row(phone, called, zone) for phone in phones])
     st.dataframe(frame, hide_index=True, height="content", placeholder=UNKNOWN, alt="Numbers", width="content")
 
 
-def _row(phone: Phone, zone: ZoneInfo) -> dict[str, str | None]:
+def _row(phone: Phone, called: names.Names, zone: ZoneInfo) -> dict[str, str | None]:
     return {
-        "Number": phone.phone_number,
+        "Number": called[phone.phone_number],
         "Label": phone.label,
         "From": _day(phone.valid_from, zone) or "always",
         "Until": _day(phone.valid_until, zone) or "now",

@@ -56,6 +56,14 @@ def test_a_filter_that_does_not_exist_falls_back_to_the_usual_one(filled: Store)
     assert app.selectbox(key="zone").value == "UTC"
 
 
+def test_every_place_can_be_chosen_as_time_zone_and_the_usual_ones_stand_first(filled: Store) -> None:
+    offered = open_page("Workspaces").selectbox(key="zone").options
+
+    assert offered[0] == "UTC"
+    assert {"America/New_York", "Asia/Kolkata", "Europe/Madrid"} <= set(offered)
+    assert offered[1:] == sorted(offered[1:])
+
+
 def test_a_link_brings_its_time_zone_along(filled: Store) -> None:
     app = open_page("Workspaces", zone="Asia/Kathmandu")
 
@@ -169,6 +177,7 @@ def test_a_provider_that_is_not_configured_says_what_to_set(
 
     assert "No data available" in words_of(app)
     assert f"{title} is not configured; set {variable}" in words_of(app)
+    assert [link.proto.label for link in app.main.get("page_link")] == ["See the configuration"]
     assert not app.main.button
 
 
