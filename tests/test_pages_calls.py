@@ -84,7 +84,7 @@ def test_the_totals_are_those_of_the_other_pages(talked: Store) -> None:
 def test_orphans_of_both_sides_are_counted_apart_from_what_never_matches(talked: Store) -> None:
     shown = metrics_of(open_calls())
 
-    names = ("Matched", "Without conversation", "Without call", "No phone", "Match rate")
+    names = ("Matched", "No conversation", "No call", "No phone", "Match rate")
     assert [shown[name] for name in names] == ["1", "2", "0", "1", "33.3%"]
 
 
