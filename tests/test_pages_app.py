@@ -35,7 +35,7 @@ def test_totals_of_the_pages_equal_those_of_the_api(filled: Store, period: str, 
     assert both["Calls"] == lines["Calls"] == formats.count(twilio["total_calls"])
     assert lines["Cost"] == formats.money(twilio["total_cost"])
     assert lines["Billed minutes"] == formats.count(twilio["billed_minutes"])
-    assert lines["Legs awaiting a price"] == formats.count(twilio["unpriced_calls"])
+    assert lines["Awaiting a price"] == formats.count(twilio["unpriced_calls"])
     assert agents["Cost"] == formats.money(elevenlabs["total_cost"])
     assert agents["Cost in credits"] == formats.credits_(elevenlabs["total_credits"])
     assert agents["LLM charge"] == formats.credits_(elevenlabs["llm_charge"])

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import call_costs, formats
+from dashboard import call_costs, callers, formats
 from dashboard.call_costs import Question
 from dashboard.formats import UNKNOWN
 from sync.bootstrap import shared
@@ -140,10 +140,12 @@ def test_numbers_are_masked_until_somebody_asks_for_them(talked: Store) -> None:
         ("sip:+34600000009@pbx.example.com", "sip:+34 … 0009@pbx.example.com"),
         ("600000009", "… 0009"),
         (CALLER, "+34 … 0009"),
+        ("+7378742833", "Restricted"),
+        ("+2562533", "Blocked"),
     ],
 )
-def test_a_number_is_masked_wherever_it_stands(text: str | None, shown: str) -> None:
-    assert call_costs.number(text, masked=True) == shown
+def test_a_number_is_masked_wherever_it_stands_and_a_hidden_one_called_so(text: str | None, shown: str) -> None:
+    assert callers.number(text, masked=True) == shown
 
 
 def downloaded(question: Question = EVERYTHING, *, masked: bool = True) -> tuple[str, list[dict[str, str]]]:
