@@ -56,6 +56,15 @@ def begun(over_time: Sequence[T], progress: Sequence[Progress]) -> list[T]:
     return [item for item, state in zip(over_time, progress, strict=True) if state is not Progress.AHEAD]
 
 
+def whole(over_time: Sequence[T], progress: Sequence[Progress]) -> list[T]:
+    """Return what belongs to complete buckets, for a line: one in progress would look like a fall at its end.
+
+    While fewer than two are complete there is no line to spoil, and all that have begun are returned.
+    """
+    done = [item for item, state in zip(over_time, progress, strict=True) if state is Progress.DONE]
+    return done if len(done) > 1 else begun(over_time, progress)
+
+
 def cut(first: date, last: date, zone: ZoneInfo) -> Buckets:
     """Return the buckets of the local days from `first` to `last`, both included."""
     length = last + DAY - first

@@ -1,6 +1,5 @@
 """The list of calls with what they cost in all: how it is asked for, read page by page, drawn and downloaded."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import data, formats
+from dashboard import callers, data, formats
 from dashboard.csv_export import Cell, to_csv
 from dashboard.filters import View
 from dashboard.formats import UNKNOWN
@@ -156,8 +155,8 @@ def _drawn(call: CallCost, zone: ZoneInfo, names: Mapping[int, str], *, masked: 
         MATCHES[call.match],
         formats.short_time(call.duration),
         gap(call.gap),
-        number(call.from_number, masked=masked),
-        number(call.to_number, masked=masked),
+        callers.number(call.from_number, masked=masked),
+        callers.number(call.to_number, masked=masked),
         call.direction or UNKNOWN,
         call.status,
         "; ".join(missing(call)),
@@ -198,17 +197,6 @@ def gap(seconds: int | None) -> str:
     return f"{formats.MINUS if seconds < 0 else ''}{formats.short_time(abs(seconds))}"
 
 
-def number(text: str | None, *, masked: bool) -> str:
-    """Return who was on one side; of a number only its country and last digits, unless it may be shown."""
-    if not text:
-        return UNKNOWN
-    return re.sub(r"\+?\d{6,}", lambda found: _masked(found[0]), text) if masked else text
-
-
-def _masked(digits: str) -> str:
-    return formats.masked_number(digits) if digits.startswith("+") else f"… {digits[-4:]}"
-
-
 CSV_HEADINGS = (
     *("Start", "Call", "Conversation", "From", "To", "Direction", "Status", "Match", "Workspace", "Agent"),
     *("Legs (count)", "Conversations (count)", "Duration (seconds)", "Conversation (seconds)", "Gap (seconds)"),
@@ -246,7 +234,7 @@ def csv(
 
 
 def _searched(wanted: CallFilter, *, masked: bool) -> str:
-    return number(wanted.search, masked=masked and wanted.searched_id is None) if wanted.search else "nothing"
+    return callers.number(wanted.search, masked=masked and wanted.searched_id is None) if wanted.search else "nothing"
 
 
 def _pieces(read: Callable[[int, int], list[CallCost]]) -> Iterator[list[CallCost]]:
@@ -262,8 +250,8 @@ def _cells(call: CallCost, zone: ZoneInfo, names: Mapping[int, str], *, masked: 
         _moment(call.started_at, zone),
         call.call_id if call.legs else None,
         call.conversation_id,
-        number(call.from_number, masked=masked),
-        number(call.to_number, masked=masked),
+        callers.number(call.from_number, masked=masked),
+        callers.number(call.to_number, masked=masked),
         call.direction,
         call.status,
         MATCHES[call.match],

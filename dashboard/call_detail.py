@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboard import call_costs, data, formats, llm_models, units
+from dashboard import call_costs, callers, data, formats, llm_models, units
 from dashboard.formats import UNKNOWN, literal
 from sync.call_costs import CallCost, CallDetail
 from sync.errors import VoiceLedgerError
@@ -110,8 +110,8 @@ def _show_legs(detail: CallDetail, zone: ZoneInfo, *, masked: bool) -> None:
     rows = [
         (
             f"{leg.started_at.astimezone(zone):%H:%M:%S}",
-            call_costs.number(leg.from_number, masked=masked),
-            call_costs.number(leg.to_number, masked=masked),
+            callers.number(leg.from_number, masked=masked),
+            callers.number(leg.to_number, masked=masked),
             leg.direction,
             leg.status,
             formats.short_time(leg.duration),

@@ -29,12 +29,12 @@ def show(summary: CallSummary, currency: str) -> None:
         "Calls": (formats.count(summary.twilio.total_calls), f"Legs without a parent. {AS_BOOKED}"),
         "Conversations": (formats.count(summary.elevenlabs.total_conversations), f"All of them. {AS_BOOKED}"),
         "Matched": (_counted(summary, Match.MATCHED), "Calls with a conversation that names one of their legs."),
-        "Without conversation": (
+        "No conversation": (
             _counted(summary, Match.CALL_ONLY),
             "Answered calls that no stored conversation names. Calls that nobody answered are not among them: "
             f"{_counted(summary, Match.UNANSWERED)}.",
         ),
-        "Without call": (
+        "No call": (
             _counted(summary, Match.CONVERSATION_ONLY),
             "Conversations that came over Twilio, and whose call is not stored.",
         ),

@@ -302,6 +302,12 @@ def last_active_hour(source: Source) -> datetime | None:
     return hours[1] if hours else None
 
 
+def first_active_hour(source: Source) -> datetime | None:
+    """Return the first hour with activity, or None when nothing was ever recorded."""
+    hours = _active_hours(source, _scope(), version())
+    return hours[0] if hours else None
+
+
 def buckets(period: Period) -> Buckets:
     """Cut a period for charts; all of it is cut from the first day with activity until today."""
     today = now().astimezone(period.zone).date()

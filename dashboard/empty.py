@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import access, data, filters, formats
+from dashboard import access, data, filters, formats, links
 from dashboard.periods import Period
 from sync.models import Source
 from sync.settings import NOT_CONFIGURED
@@ -20,18 +20,23 @@ def warn_of_unconfigured(sources: Sequence[Source]) -> None:
         st.warning(formats.literal(NOT_CONFIGURED[source]), icon=":material/key_off:")
 
 
-def explain(sources: Sequence[Source], period: Period, workspaces: Sequence[str] = ()) -> None:
-    """Say why there is nothing to show of these workspaces (none are all), and offer the way out."""
+def explain(
+    sources: Sequence[Source], period: Period, workspaces: Sequence[str] = (), *, is_fixed: bool = False
+) -> None:
+    """Say why there is nothing to show of these workspaces (none are all), and offer the way out.
+
+    On a page about one workspace it `is_fixed`: only another period can have more.
+    """
     active = [hour for hour in map(data.last_active_hour, sources) if hour]
     if workspaces and _is_active(sources, period):
-        st.info(f"{TITLE}Nothing of {formats.literal(_list(workspaces))} in this period, but of others.", icon=FILTER)
-        st.button("Show all workspaces", on_click=filters.show_all_workspaces, icon=FILTER)
+        _explain_filter(workspaces, is_fixed=is_fixed)
     elif active:
         last = max(active).astimezone(period.zone)
         st.info(f"{TITLE}Nothing happened in this period. The last active day is {last:%-d %b %Y}.", icon=CALENDAR)
-        st.button("Show all time", on_click=filters.widen, icon=":material/zoom_out_map:")
+        _offer_all_time()
     elif _unconfigured(sources) == list(sources):
         st.info(f"{TITLE}Add the credentials named above, start Voice Ledger again, then choose Sync now.")
+        links.offer_settings()
     elif all(state.through is None for state in data.freshness_by_source() if state.source in sources):
         _offer_first_sync()
     else:
@@ -50,6 +55,20 @@ def _is_active(sources: Sequence[Source], period: Period) -> bool:
     return ("twilio" in sources and data.twilio(period).total.total_legs > 0) or (
         "elevenlabs" in sources and data.elevenlabs(period).total.total_conversations > 0
     )
+
+
+def _explain_filter(workspaces: Sequence[str], *, is_fixed: bool) -> None:
+    has = "has" if len(workspaces) == 1 else "have"
+    named = formats.literal(_list(workspaces))
+    st.info(f"{TITLE}{named} {has} nothing in this period; other workspaces do.", icon=FILTER)
+    if is_fixed:
+        _offer_all_time()
+    else:
+        st.button("Show all workspaces", on_click=filters.show_all_workspaces, icon=FILTER)
+
+
+def _offer_all_time() -> None:
+    st.button("Show all time", on_click=filters.widen, icon=":material/zoom_out_map:")
 
 
 def _list(names: Sequence[str]) -> str:

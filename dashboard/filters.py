@@ -151,10 +151,10 @@ def choose_zone() -> ZoneInfo:
 
 
 def _choose_zone() -> str:
-    offered = [data.services().settings.timezone, st.context.timezone, UTC_NAME, st.query_params.get(ZONE)]
+    usual = [data.services().settings.timezone, st.context.timezone, UTC_NAME, st.query_params.get(ZONE)]
     return st.selectbox(
         "Time zone",
-        _existing(offered),
+        _existing([*usual, *_cities()]),
         key=ZONE,
         bind="query-params",
         width=ZONE_WIDTH,
@@ -164,6 +164,13 @@ def _choose_zone() -> str:
 def _existing(names: Iterable[str | None]) -> list[str]:
     """Return each zone once, without those that do not exist: a link may name anything."""
     return [name for name in dict.fromkeys(names) if name in _time_zones()]
+
+
+@cache
+def _cities() -> list[str]:
+    """Return the zones that are named for a place, which all of the usual ones are but for UTC."""
+    regions = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
+    return sorted(name for name in _time_zones() if name.startswith(regions))
 
 
 @cache

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import access, data, formats
-from dashboard.periods import Period
+from dashboard.periods import DAY, Period
 from sync.models import Source
 
 
@@ -14,7 +14,8 @@ def caption(
 ) -> None:
     """Draw one line that says what the numbers below are about, and what is missing in them."""
     compared = [f"compared with {compared_with.dates}"] if compared_with else []
-    said = [period.dates, *compared, _zone(period), _through(period, sources), *missing, *_unreadable(sources)]
+    missing = [*missing, *_unreadable(sources), *(_incomplete(compared_with, sources) if compared_with else [])]
+    said = [period.dates, *compared, _zone(period), _through(period, sources), *missing]
     st.caption(formats.literal(" · ".join(said)))
 
 
@@ -56,6 +57,15 @@ def _zone(period: Period) -> str:
 def _through(period: Period, sources: Sequence[Source]) -> str:
     through = data.data_through(sources)
     return f"data through {formats.clock(through, period.zone, now=data.now())}" if through else "not synced yet"
+
+
+def _incomplete(compared_with: Period, sources: Sequence[Source]) -> list[str]:
+    """Say so if records begin within the period that is compared with: the changes then show too much."""
+    begun = [hour for hour in map(data.first_active_hour, sources) if hour]
+    first = max(begun, default=None)
+    if not first or not compared_with.since or first < compared_with.since + DAY:
+        return []
+    return [f"records begin on {first.astimezone(compared_with.zone):%-d %b %Y}, so the comparison is incomplete"]
 
 
 def _unreadable(sources: Sequence[Source]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import streamlit as st
 
 from dashboard import changes, units
-from dashboard.buckets import Progress, begun
+from dashboard.buckets import Progress, whole
 from dashboard.formats import literal
 from sync.metrics import Metric
 
@@ -25,7 +25,7 @@ def show(
     before: T | None = None,
 ) -> None:
     """Draw one card for each metric; without `over_time` no line, without `before` no change."""
-    shown = begun(over_time, progress)
+    shown = whole(over_time, progress)
     has_credits = any(units.of(metric) is units.CREDITS for metric in metrics)
     with st.grid(_columns(len(metrics)), min_column_width=NARROWEST_WITH_CREDITS if has_credits else NARROWEST):
         for metric in metrics:

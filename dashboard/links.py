@@ -21,6 +21,12 @@ def show_workspace_on(page: str, label: str, workspace: str, *, icon: str) -> No
         st.switch_page(PAGES / f"{page}.py", query_params={filters.WORKSPACES: workspace})
 
 
+def offer_settings() -> None:
+    """Draw the way to where it stands which configuration is set."""
+    if access.current_user().is_admin:
+        st.page_link(PAGES / "settings.py", label="See the configuration", icon=":material/settings:")
+
+
 def offer_registration() -> None:
     """Say what Unassigned is, and where that ends."""
     with st.container(horizontal=True, vertical_alignment="center"):

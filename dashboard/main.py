@@ -11,7 +11,7 @@ from dashboard.access import User
 from sync.errors import VoiceLedgerError
 
 ROOT = Path(__file__).parent.parent
-ICON = ROOT / "dashboard" / "assets" / "icon.svg"
+ICON, LOGO = (ROOT / "dashboard" / "assets" / f"{name}.svg" for name in ("icon", "logo"))
 PAGES = ROOT / "pages"
 
 log = structlog.get_logger()
@@ -24,7 +24,7 @@ def main() -> None:
         return
     page = st.navigation(_pages(access.current_user()))
     st.set_page_config(page_title=f"{page.title} · Voice Ledger")
-    st.logo(ICON, size="large")
+    st.logo(LOGO, size="large", icon_image=ICON)
     try:
         settings = data.services().settings
         with st.sidebar:

@@ -1,4 +1,4 @@
-"""The numbers that a workspace owns or owned, with their dates."""
+"""The numbers that a workspace owns or owned, with their dates; masked unless the reader asks to see them."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

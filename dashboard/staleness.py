@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import access, data, formats
+from dashboard.data import SyncStatus
 from sync.freshness import Freshness
 from sync.models import PROVIDER_NAMES, RunState, Source
 
@@ -16,33 +17,39 @@ ENDED = {RunState.FAILED: "failed", RunState.INTERRUPTED: "was interrupted", Run
 
 def warn(sources: Sequence[Source], zone: ZoneInfo) -> None:
     """Draw a strip for each source whose numbers are old, or whose last run did not end well."""
-    for state in data.freshness_by_source():
-        if state.source in sources and state.through and (state.level in STALE or _is_broken(state)):
-            _warn(state, zone)
+    wanting = [state for state in data.freshness_by_source() if state.source in sources and _is_wanting(state)]
+    if wanting:
+        status = data.sync_status()
+        for state in wanting:
+            _warn(state, status, zone)
+
+
+def _is_wanting(state: Freshness) -> bool:
+    return state.through is not None and (state.level in STALE or _is_broken(state))
 
 
 def _is_broken(state: Freshness) -> bool:
     return state.latest is not None and state.latest.state in BROKEN
 
 
-def _warn(state: Freshness, zone: ZoneInfo) -> None:
+def _warn(state: Freshness, status: SyncStatus, zone: ZoneInfo) -> None:
     if state.through is None or state.age is None:
         return
     since = f"{formats.clock(state.through, zone, now=data.now())} ({formats.age(state.age)})"
-    sentence = f"{PROVIDER_NAMES[state.source]}: these numbers end at {since}. {_why(state)}"
+    sentence = f"{PROVIDER_NAMES[state.source]}: these numbers end at {since}. {_why(state, status)}"
     strip, action = st.columns([7, 1], vertical_alignment="center")
     strip.warning(formats.literal(sentence), icon=":material/schedule:")
     if access.current_user().is_admin:
         action.button(
             "Retry",
             on_click=data.start_syncs,
-            disabled=data.sync_status().is_busy,
+            disabled=status.is_busy,
             icon=":material/refresh:",
             key=f"retry {state.source}",
         )
 
 
-def _why(state: Freshness) -> str:
+def _why(state: Freshness, status: SyncStatus) -> str:
     latest = state.latest
     if access.current_user().is_client:
         return "Newer ones are on their way; ask who runs this dashboard if it takes long."
@@ -50,4 +57,6 @@ def _why(state: Freshness) -> str:
         return "A sync is running."
     if latest and latest.message and latest.state in ENDED:
         return f"The last sync {ENDED[latest.state]}: {latest.message}"
+    if state.source in status.problems:  # it did not get as far as a run
+        return f"The last sync failed: {status.problems[state.source]}"
     return "No sync has run since; the scheduler (python -m sync scheduler) may not be running."

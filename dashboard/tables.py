@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from dashboard import changes, data, kpis, units
-from dashboard.buckets import Progress, begun
+from dashboard.buckets import Progress, whole
 from dashboard.csv_export import Cell, to_csv
 from dashboard.formats import UNKNOWN, Amount
 from dashboard.usages import AnyTotals, Usage
@@ -20,7 +20,8 @@ from sync.models import UNASSIGNED, Workspace
 
 TOTAL = "Total"
 TREND, BEFORE, CHANGE = "Trend", "Before", "Change"
-NAME_WIDTH, BAR_WIDTH, TREND_WIDTH, CHANGE_WIDTH = 212, 135, 85, 80  # pixels
+# Pixels. Beside its box, a name and the amount with its bar fill a phone's width.
+NAME_WIDTH, BAR_WIDTH, TREND_WIDTH, CHANGE_WIDTH = 196, 115, 85, 80
 
 QUIET = "color: #737a87"  # Unassigned; as legible on white as on the dark theme's background
 RAISED = "background-color: rgba(128, 128, 128, 0.14)"  # the total
@@ -113,13 +114,13 @@ def by_workspace(
         Row(
             name=workspace.name,
             totals=usage.of(workspace.id),
-            over_time=begun(usage.over_time(workspace.id), progress),
+            over_time=whole(usage.over_time(workspace.id), progress),
             before=before.of(workspace.id) if before else None,
             is_quiet=workspace.id == UNASSIGNED,
         )
         for workspace in sorted(shown, key=rank)
     ]
-    over_time = begun(usage.totals_over_time, progress)
+    over_time = whole(usage.totals_over_time, progress)
     rows.append(Row(name=TOTAL, totals=usage.total, over_time=over_time, before=before.total if before else None))
     return Table(heading="Workspace", metrics=metrics, rows=rows)
 
@@ -170,13 +171,16 @@ def _columns(table: Table[T]) -> dict[str, ColumnConfig]:
     columns = {metric.label: _column(metric) for metric in table.metrics}
     if table.has_trends:
         columns[first.label] = _bar_column(first, units.of(first).cell(first.value(table.rows[-1].totals)) or 1.0)
-        columns[TREND] = st.column_config.LineChartColumn(width=TREND_WIDTH, help=f"{first.label} over the period.")
+        columns[TREND] = st.column_config.LineChartColumn(
+            width=TREND_WIDTH, help=f"{first.label} over the period, without what is in progress."
+        )
     if table.is_compared:
         help_ = f"{first.label} in the same part of the period before."
         columns[BEFORE] = st.column_config.NumberColumn(format=units.of(first).column, help=help_)
         help_ = f"Change of {first.label.lower()} since then; new where there was nothing."
         columns[CHANGE] = st.column_config.TextColumn(width=CHANGE_WIDTH, alignment="right", help=help_)
-    return columns | {table.heading: st.column_config.TextColumn(pinned=True, width=NAME_WIDTH)}
+    width = NAME_WIDTH if table.has_trends else None  # without bars and lines there is room for the longest name
+    return columns | {table.heading: st.column_config.TextColumn(pinned=True, width=width)}
 
 
 def _column(metric: Metric[T]) -> ColumnConfig:

@@ -17,9 +17,8 @@ def show_list() -> None:
     st.query_params.pop(CALL, None)
 
 
-st.title("Calls")
-
 if asked := st.query_params.get(CALL):
+    st.title("Call")
     zone = filters.current_zone()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("All calls", on_click=show_list, icon=":material/arrow_back:")
@@ -31,6 +30,7 @@ if asked := st.query_params.get(CALL):
         st.info("There is no stored call leg or conversation with this id.", icon=":material/search_off:")
     st.stop()
 
+st.title("Calls")
 view = filters.choose(compare=False)
 question = call_costs.choose(view)
 with st.skeleton(height=600):

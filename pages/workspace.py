@@ -48,7 +48,7 @@ staleness.warn(SOURCES, period.zone)
 if workspace == UNASSIGNED:
     links.offer_registration()
 if both.is_empty:
-    empty.explain(SOURCES, period, view.workspace_names)
+    empty.explain(SOURCES, period, view.workspace_names, is_fixed=True)
 else:
     progress = buckets.progress(data.data_through(SOURCES))
     before = both.before.total if both.before else None

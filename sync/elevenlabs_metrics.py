@@ -54,7 +54,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
         ),
         Metric(
             key="total_duration",
-            label="Duration",
+            label="Conversation time",
             unit=SECONDS,
             value=lambda totals: totals.total_duration,
             formula="Sum of the durations of conversations, to the second.",

@@ -107,7 +107,7 @@ def twilio(currency: str) -> list[Metric[TwilioTotals]]:
         ),
         Metric(
             key="cost_per_billed_minute",
-            label="Cost per billed minute",
+            label="Per billed minute",
             unit=currency,
             value=lambda totals: ratio(twilio_cost(totals), totals.billed_minutes),
             formula="Cost divided by billed minutes.",
@@ -141,7 +141,7 @@ def twilio(currency: str) -> list[Metric[TwilioTotals]]:
         ),
         Metric(
             key="unpriced_calls",
-            label="Legs awaiting a price",
+            label="Awaiting a price",
             unit=COUNT,
             value=lambda totals: totals.unpriced_calls,
             formula="Legs without a price in the account's currency: Twilio sets it minutes after a call.",
@@ -271,5 +271,6 @@ NOT_ITEMISED_COST = _part_of_elevenlabs(
     "elevenlabs_not_itemised_cost",
     "Not itemised",
     lambda totals: totals.total_cost - totals.platform_price - totals.llm_price,
-    "The cost of conversations less its voice and LLM parts, where ElevenLabs does not give them.",
+    "The cost of conversations less its voice and LLM parts, where ElevenLabs does not give them; below zero where it"
+    " gives a part before the cost.",
 )

@@ -35,7 +35,7 @@ def test_totals_of_the_pages_equal_those_of_the_api(filled: Store, period: str, 
     assert both["Calls"] == lines["Calls"] == formats.count(twilio["total_calls"])
     assert lines["Cost"] == formats.money(twilio["total_cost"])
     assert lines["Billed minutes"] == formats.count(twilio["billed_minutes"])
-    assert lines["Legs awaiting a price"] == formats.count(twilio["unpriced_calls"])
+    assert lines["Awaiting a price"] == formats.count(twilio["unpriced_calls"])
     assert agents["Cost"] == formats.money(elevenlabs["total_cost"])
     assert agents["Cost in credits"] == formats.credits_(elevenlabs["total_credits"])
     assert agents["LLM charge"] == formats.credits_(elevenlabs["llm_charge"])
@@ -54,6 +54,14 @@ def test_a_filter_that_does_not_exist_falls_back_to_the_usual_one(filled: Store)
 
     assert app.selectbox(key="period").value == "30 days"
     assert app.selectbox(key="zone").value == "UTC"
+
+
+def test_every_place_can_be_chosen_as_time_zone_and_the_usual_ones_stand_first(filled: Store) -> None:
+    offered = open_page("Workspaces").selectbox(key="zone").options
+
+    assert offered[0] == "UTC"
+    assert {"America/New_York", "Asia/Kolkata", "Europe/Madrid"} <= set(offered)
+    assert offered[1:] == sorted(offered[1:])
 
 
 def test_a_link_brings_its_time_zone_along(filled: Store) -> None:
@@ -169,6 +177,7 @@ def test_a_provider_that_is_not_configured_says_what_to_set(
 
     assert "No data available" in words_of(app)
     assert f"{title} is not configured; set {variable}" in words_of(app)
+    assert [link.proto.label for link in app.main.get("page_link")] == ["See the configuration"]
     assert not app.main.button
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import call_costs, formats
+from dashboard import call_costs, callers, formats
 from dashboard.call_costs import Question
 from dashboard.formats import UNKNOWN
 from sync.bootstrap import shared
@@ -84,7 +84,7 @@ def test_the_totals_are_those_of_the_other_pages(talked: Store) -> None:
 def test_orphans_of_both_sides_are_counted_apart_from_what_never_matches(talked: Store) -> None:
     shown = metrics_of(open_calls())
 
-    names = ("Matched", "Without conversation", "Without call", "No phone", "Match rate")
+    names = ("Matched", "No conversation", "No call", "No phone", "Match rate")
     assert [shown[name] for name in names] == ["1", "2", "0", "1", "33.3%"]
 
 
@@ -140,10 +140,12 @@ def test_numbers_are_masked_until_somebody_asks_for_them(talked: Store) -> None:
         ("sip:+34600000009@pbx.example.com", "sip:+34 … 0009@pbx.example.com"),
         ("600000009", "… 0009"),
         (CALLER, "+34 … 0009"),
+        ("+7378742833", "Restricted"),
+        ("+2562533", "Blocked"),
     ],
 )
-def test_a_number_is_masked_wherever_it_stands(text: str | None, shown: str) -> None:
-    assert call_costs.number(text, masked=True) == shown
+def test_a_number_is_masked_wherever_it_stands_and_a_hidden_one_called_so(text: str | None, shown: str) -> None:
+    assert callers.number(text, masked=True) == shown
 
 
 def downloaded(question: Question = EVERYTHING, *, masked: bool = True) -> tuple[str, list[dict[str, str]]]:

@@ -96,7 +96,7 @@ def test_calls_are_told_by_direction_and_status(ledger: Store) -> None:
     by_direction, by_status = table_about(app, "Direction"), table_about(app, "Status")
     assert dict(by_direction["Cost"]) == {"outbound-api": 2.0, "inbound": 0.5, "Total": 2.5}
     assert dict(by_status["Calls"]) == {"completed": 3, "busy": 1, "Total": 4}
-    assert dict(by_status["Legs awaiting a price"]) == {"completed": 1, "busy": 0, "Total": 1}
+    assert dict(by_status["Awaiting a price"]) == {"completed": 1, "busy": 0, "Total": 1}
 
 
 def test_the_heatmap_shows_the_clock_of_the_zone() -> None:

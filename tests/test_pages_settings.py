@@ -217,7 +217,7 @@ def test_before_anything_is_registered_the_page_says_what_to_do(ledger: Store) -
     app = open_page()
 
     assert "No workspace yet" in words_of(app)
-    assert "Every number and every agent that was used belongs to a workspace" in words_of(app)
+    assert "after the first sync, what has no owner is listed here" in words_of(app)
     assert widget(app, "text_input", "add workspace", "New workspace").value == ""
 
 

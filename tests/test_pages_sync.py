@@ -431,7 +431,7 @@ def test_the_history_is_filtered_by_provider_kind_and_state(ledger: Store) -> No
     assert shown(runs_of="twilio") == ["✓ Succeeded", "✗ Failed"]
     assert shown(runs_kind=RunKind.SWEEP) == ["✓ Succeeded"]
     assert shown(runs_state=RunState.SKIPPED) == [f"{EN_DASH} Skipped"]
-    assert list(table(app)["Sentence"]) == ["The flag is set."]
+    assert list(table(app)["Message"]) == ["The flag is set."]
     app.selectbox(key="runs_of").set_value("twilio").run()
     assert "No run is like that" in words_of(app)
 
@@ -471,7 +471,7 @@ def test_a_download_has_every_count_and_no_formula(ledger: Store) -> None:
     row = dict(zip(rows[-2], rows[-1], strict=True))
     counts = ("Fetched (count)", "Total (count)", "Saved (count)", "Failed (count)")
     assert [row[name] for name in counts] == ["1200", "", "1190", "10"]
-    assert (row["State"], row["Sentence"]) == ("Failed", "'=1+1 is down.")
+    assert (row["State"], row["Message"]) == ("Failed", "'=1+1 is down.")
     assert row["Started"] == run.started_at.isoformat(timespec="seconds")
 
 
@@ -528,7 +528,7 @@ def test_failed_records_are_listed_and_say_when_they_are_tried_again(filled: Sto
 
     rows = table(app, "Record").set_index("Record")
     assert dict(rows["Tried again"]) == {"CA0": "with each sync", "CA3": "once a day", "CA8": "by a historical sync"}
-    assert (rows["Attempts"]["CA3"], rows["Sentence"]["CA3"]) == (2, "Twilio answered 502.")
+    assert (rows["Attempts"]["CA3"], rows["Message"]["CA3"]) == (2, "Twilio answered 502.")
     assert rows["First failed"]["CA3"] < rows["Last failed"]["CA3"]
     assert "tries them again by itself" in words_of(app)
 

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from dashboard.periods import Period
 from dashboard.rankings import MOST_BARS, top
 from dashboard.usages import only_twilio
 from sync import metrics
+from sync.background import background_syncs
+from sync.bootstrap import shared
 from sync.models import SOURCES, RunKind, RunState, Source
 from sync.store import Store
 from tests.opened_pages import ROOT, metrics_of, open_page, record_run, words_of
@@ -62,6 +66,15 @@ def test_a_comparison_tells_its_dates_and_the_change(two_weeks: Store) -> None:
     assert metrics_of(app)["Total cost"] == "$5.00"
     assert deltas_of(app)["Total cost"] == "+400.0%"
     assert deltas_of(app)["Calls"] == "+100.0%"
+
+
+def test_a_comparison_with_days_before_the_first_record_says_that_it_is_incomplete(two_weeks: Store) -> None:
+    whole = words_of(open_page("Workspaces", period="Yesterday", compare="true"))
+    cut_short = words_of(open_page("Workspaces", period="7 days", compare="true"))
+
+    first = datetime.now(UTC).date() - 2 * DAY
+    assert "comparison is incomplete" not in whole
+    assert f"records begin on {first:%-d %b %Y}, so the comparison is incomplete" in cut_short
 
 
 def test_more_cost_is_worse_and_more_usage_neither(two_weeks: Store) -> None:
@@ -118,7 +131,7 @@ def test_a_workspace_that_is_filtered_out_says_so_and_resets(filled: Store) -> N
 
     app.main.button[0].click().run()
 
-    assert "Nothing of Idle in this period, but of others." in said
+    assert "Idle has nothing in this period; other workspaces do." in said
     assert app.multiselect[0].value == []
     assert app.metric
 
@@ -136,6 +149,24 @@ def test_numbers_that_are_late_say_since_when_and_why_and_stay(ledger: Store, so
     assert "these numbers end at" in said
     assert "(5 h 0 min ago). No sync has run since" in said
     assert [button.label for button in app.main.button] == ["Retry"]
+    assert app.metric
+
+
+@ON_SQLITE
+def test_a_sync_that_could_not_even_begin_says_why_above_the_numbers(ledger: Store) -> None:
+    ledger.save_calls([make_leg(started_at=datetime.now(UTC) - DAY)])
+    for source in SOURCES:
+        record_run(ledger, source, RunState.OK, age=timedelta(hours=5))
+    with closing(sqlite3.connect("ledger.db")) as db, db:
+        db.execute("create trigger full before insert on sync_runs begin select raise(abort, 'no room'); end")
+    app = open_page("Twilio")
+
+    next(button for button in app.main.button if button.label == "Retry").click().run()
+    wait_until(lambda: not background_syncs(shared()).is_running())
+    app.run()
+
+    (warning,) = app.main.warning
+    assert "The last sync failed: The database ledger.db refused" in warning.value.replace("\\", "")
     assert app.metric
 
 
@@ -239,7 +270,8 @@ def test_the_view_of_a_workspace_without_usage_still_has_its_numbers(filled: Sto
 
     app = open_workspace("Idle")
 
-    assert "Nothing of Idle in this period" in words_of(app)
+    assert "Idle has nothing in this period" in words_of(app)
+    assert [button.label for button in app.main.button] == ["Show all time"]
     assert list(app.dataframe[0].value["Label"]) == ["Front desk"]
 
 
@@ -268,3 +300,10 @@ def test_more_workspaces_than_bars_are_added_up_in_one(ledger: Store) -> None:
     assert [bar.amount for bar in bars] == [12, 11, 10, 9, 8, 7, 6, 5, 1 + 2 + 3 + 4]
     assert bars[-1].name == "4 others"
     assert len(bars) == MOST_BARS + 1
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

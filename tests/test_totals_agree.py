@@ -14,21 +14,21 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import data, units
-from dashboard.periods import Period
+from dashboard.periods import Period, midnight
 from sync import elevenlabs_metrics, metrics
 from sync.metrics import Metric
 from sync.store import Store
-from tests.opened_pages import last_7_days, metrics_of, open_page, stats
+from tests.opened_pages import ROOT, last_7_days, metrics_of, open_page, stats
 from tests.records import AGENTS, DAY, NUMBERS, add_workspaces, make_conversation, make_leg, make_phone
 
 ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata")
 
 # Some days around each change of the clocks in Europe and in America.
 RANGES = [
-    (date(2026, 3, 7), date(2026, 3, 9)),
-    (date(2026, 3, 28), date(2026, 3, 30)),
-    (date(2026, 10, 24), date(2026, 10, 26)),
-    (date(2026, 10, 31), date(2026, 11, 2)),
+    (date(2025, 3, 8), date(2025, 3, 10)),
+    (date(2025, 3, 29), date(2025, 3, 31)),
+    (date(2025, 10, 25), date(2025, 10, 27)),
+    (date(2025, 11, 1), date(2025, 11, 3)),
 ]
 
 Csv = dict[str, dict[str, str]]
@@ -229,3 +229,55 @@ def test_days_sum_to_their_range_also_when_clocks_change(clock_changes: Store, z
         assert sum((at.total_cost for at in calls.totals_over_time), Decimal(0)) == calls.total.total_cost
         assert sum((at.total_cost for at in talks.totals_over_time), Decimal(0)) == talks.total.total_cost
         assert sum(each.total_calls for each in calls.by_workspace.values()) == calls.total.total_calls
+
+
+@pytest.mark.parametrize(
+    ("zone_name", "place"),
+    [
+        *(("UTC", 0), ("UTC", 2)),
+        *(("Europe/Madrid", 1), ("Europe/Madrid", 2)),
+        *(("America/New_York", 0), ("America/New_York", 3)),
+        *(("Asia/Kolkata", 1), ("Asia/Kolkata", 3)),
+    ],
+)
+def test_all_pages_downloads_and_the_api_agree_on_the_days_of_a_zone_when_clocks_change(
+    clock_changes: Store,
+    downloads: dict[str, Callable[[], bytes]],
+    zone_name: str,
+    place: int,
+) -> None:
+    (first, last), zone = RANGES[place], ZoneInfo(zone_name)
+    asked = {"since": midnight(first, zone).isoformat(), "until": midnight(last + DAY, zone).isoformat()}
+    calls, talks = stats("twilio-stats", **asked), stats("elevenlabs-stats", **asked)
+
+    cards = {
+        page: metrics_of(open_days(page, first, last, zone_name))
+        for page in ("workspaces", "twilio", "elevenlabs", "calls")
+    }
+
+    both, count = units.money("USD").text, units.COUNT.text
+    assert cards["twilio"]["Cost"] == cards["calls"]["Twilio cost"] == both(calls["total_cost"])
+    assert cards["elevenlabs"]["Cost"] == cards["calls"]["ElevenLabs cost"] == both(talks["total_cost"])
+    total = both(calls["total_cost"] + talks["total_cost"])
+    assert cards["workspaces"]["Total cost"] == cards["calls"]["Total cost"] == total
+    for page in ("workspaces", "twilio", "calls"):
+        assert cards[page]["Calls"] == count(calls["total_calls"])
+    for page in ("workspaces", "elevenlabs", "calls"):
+        assert cards[page]["Conversations"] == count(talks["total_conversations"])
+    for key, answer in (("Twilio usage and cost", calls), ("ElevenLabs usage and cost", talks)):
+        rows = rows_of(downloads[f"download {key} by workspace"]())
+        whole = Decimal(rows.pop("Total")["total_cost"])
+        assert whole == answer["total_cost"] == sum(Decimal(row["total_cost"]) for row in rows.values())
+
+
+def open_days(page: str, first: date, last: date, zone: str) -> AppTest:
+    """Open a page as a link with these days does; the first page takes the filters along."""
+    app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=30)
+    for name, value in {"period": "Custom", "dates": [str(first), str(last)], "zone": zone}.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "workspaces":
+        app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+    assert app.date_input(key="dates").value == (first, last)
+    assert app.selectbox(key="zone").value == zone
+    return app

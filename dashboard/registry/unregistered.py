@@ -6,7 +6,10 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.registry import proposals, unregistered_agents, unregistered_numbers
+from sync.models import SOURCES
 
+ALL_REGISTERED = "Every number and every agent that was used belongs to a workspace."
+NOTHING_YET = "No call and no conversation is stored yet; after the first sync, what has no owner is listed here."
 FIRST_STEPS = (
     "**No workspace yet.** A workspace is a client, and owns numbers and agents. Assign a number below to a new"
     " workspace, import a list of numbers (CSV), or add a workspace and register its numbers."
@@ -24,4 +27,4 @@ def show(zone: ZoneInfo) -> None:
     if agents:
         unregistered_agents.show(agents, zone)
     if not numbers and not agents:
-        st.caption("Every number and every agent that was used belongs to a workspace.")
+        st.caption(ALL_REGISTERED if any(map(data.last_active_hour, SOURCES)) else NOTHING_YET)

@@ -53,7 +53,7 @@ def show(status: SyncStatus, zone: ZoneInfo) -> None:
 
 
 def _show_card(state: Freshness, status: SyncStatus, zone: ZoneInfo) -> None:
-    st.markdown(f"#### {PROVIDER_NAMES[state.source]} {BADGES[state.level]}")
+    st.markdown(f"### {PROVIDER_NAMES[state.source]} {BADGES[state.level]}")
     if problem := _problem(state, status):
         st.error(formats.literal(problem), icon=":material/error:")
     with section(PROVIDER_NAMES[state.source]):

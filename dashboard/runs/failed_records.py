@@ -34,7 +34,7 @@ def show_table(failures: Sequence[StoredFailure], zone: ZoneInfo, *, key: str) -
             {
                 "Provider": [PROVIDER_NAMES[failure.source] for failure in failures],
                 "Record": [failure.record_id for failure in failures],
-                "Sentence": [failure.error for failure in failures],
+                "Message": [failure.error for failure in failures],
                 "Attempts": [failure.attempts for failure in failures],
                 "First failed": pd.to_datetime([f.first_failed_at for f in failures], utc=True).tz_convert(zone),
                 "Last failed": pd.to_datetime([f.last_failed_at for f in failures], utc=True).tz_convert(zone),
@@ -42,7 +42,7 @@ def show_table(failures: Sequence[StoredFailure], zone: ZoneInfo, *, key: str) -
             }
         ),
         column_config={
-            "Sentence": st.column_config.TextColumn(width="large"),
+            "Message": st.column_config.TextColumn(width="large"),
             "First failed": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm"),
             "Last failed": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm"),
         },

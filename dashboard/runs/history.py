@@ -110,7 +110,7 @@ def _frame(runs: Sequence[SyncRun], zone: ZoneInfo) -> pd.DataFrame:
             "Fetched": [run.done for run in runs],
             "Saved": [run.saved for run in runs],
             "Failed": [run.failed for run in runs],
-            "Sentence": [run.message or "" for run in runs],
+            "Message": [run.message or "" for run in runs],
             "From": pd.to_datetime([run.window_start for run in runs], utc=True).tz_convert(zone),
             "To": pd.to_datetime([run.window_end for run in runs], utc=True).tz_convert(zone),
             "Run": [run.id for run in runs],
@@ -136,7 +136,7 @@ def _columns() -> dict[str, ColumnConfig]:
         **counts,
         "Started": st.column_config.DatetimeColumn(format="D MMM YYYY HH:mm:ss"),
         "Kind": st.column_config.TextColumn(help=words.KINDS_HELP),
-        "Sentence": st.column_config.TextColumn(width="large"),
+        "Message": st.column_config.TextColumn(width="large"),
         "Run": st.column_config.NumberColumn(format="%d"),
     }
 
@@ -185,7 +185,7 @@ def csv(runs: Sequence[SyncRun], zone: ZoneInfo) -> bytes:
     ]
     headings = [
         *("Run", "Provider", "Kind", "State", "Started", "Finished", "Duration (s)"),
-        *("Fetched (count)", "Total (count)", "Saved (count)", "Failed (count)", "From", "To", "Sentence"),
+        *("Fetched (count)", "Total (count)", "Saved (count)", "Failed (count)", "From", "To", "Message"),
     ]
     return to_csv(notes, headings, [_cells(run, zone) for run in runs])
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from tests.chromium import launch as launch  # for those who open a browser of t
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT = next(workspace for workspace in WORKSPACES if workspace.name == "Fernway Outfitters")
+EVENING = 20  # o'clock
 STARTED_WITHIN = 60  # seconds
 SHOWN_WITHIN = 30_000  # milliseconds
 DESKTOP = ViewportSize(width=1440, height=900)
@@ -28,6 +30,13 @@ DESKTOP = ViewportSize(width=1440, height=900)
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 TABLE = "[data-testid=stDataFrame] canvas"
 DRAWN = (".stPlotlyChart .main-svg", TABLE, "[data-testid=stMetricChart]")
+
+
+def evening_zone() -> str:
+    """Return a time zone in which it is evening now: `Today` has calls there, also just after midnight UTC."""
+    ahead = (EVENING - datetime.now(UTC).hour) % 24
+    ahead -= 24 if ahead > 14 else 0  # no zone is further east
+    return f"Etc/GMT{-ahead:+}"  # zones of this kind are named the wrong way round: Etc/GMT-3 is three hours ahead
 
 
 @dataclass

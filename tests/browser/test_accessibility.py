@@ -6,19 +6,28 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.accessibility import Violation, violations
-from tests.browser.conftest import DRAWN, TABLE, Visitor, ended_afterwards, free_port, wait_for_answer
+from tests.browser.conftest import (
+    DRAWN,
+    TABLE,
+    Visitor,
+    ended_afterwards,
+    evening_zone,
+    free_port,
+    wait_for_answer,
+)
 
 BARE_PAGE = Path(__file__).parent / "bare_page.py"
 CLIENT = "/workspace?workspace=Fernway+Outfitters&period=All"
 PAGES: Mapping[str, tuple[str, ...]] = {
     "/?period=All&compare=true": DRAWN,
     CLIENT: DRAWN,
-    "/twilio?period=Today&compare=true": DRAWN,
+    "/twilio?period=Today&compare=true&zone=EVENING": DRAWN,
     "/elevenlabs?period=All": DRAWN,
     "/calls?period=All": (TABLE,),
     "/sync": (TABLE,),
@@ -68,7 +77,7 @@ def violations_in(page: Page, scheme: Scheme) -> dict[Violation, str]:
 def test_a_page_has_no_serious_violation_that_streamlit_has_not(
     visitor: Visitor, of_streamlit: dict[Scheme, set[Violation]], path: str
 ) -> None:
-    page = visitor.open(path, *PAGES[path])
+    page = visitor.open(path.replace("EVENING", quote(evening_zone())), *PAGES[path])
 
     for scheme in SCHEMES:
         found = violations_in(page, scheme)

@@ -4,12 +4,12 @@ import csv
 import io
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Download, Page, expect
 
-from tests.browser.conftest import DESKTOP, DRAWN, Visitor
+from tests.browser.conftest import DESKTOP, DRAWN, Visitor, evening_zone
 
 HARMLESS = re.compile(r"404 \(Not Found\)")  # Streamlit looks for its server below the page's path first
 BUSIEST = "Fernway Outfitters"
@@ -47,7 +47,8 @@ def test_a_deep_link_restores_every_filter(visitor: Visitor) -> None:
 
 
 def test_workspaces_and_comparison_go_into_the_url_and_a_pasted_link_restores_them(visitor: Visitor) -> None:
-    page = visitor.open("/?period=Today", *DRAWN)
+    zone = evening_zone()
+    page = visitor.open(f"/?period=Today&zone={quote(zone)}", *DRAWN)
 
     choose_workspace(page, BUSIEST)
     page.wait_for_url("**workspaces=Fernway*")
@@ -56,7 +57,12 @@ def test_workspaces_and_comparison_go_into_the_url_and_a_pasted_link_restores_th
     expect(page.get_by_text(re.compile("compared with"))).to_be_visible()
     pasted = visitor.open(page.url.removeprefix(visitor.address), *DRAWN)
 
-    assert query_of(page) == {"period": ["Today"], "workspaces": [BUSIEST], "compare": ["true"]}
+    assert query_of(page) == {
+        "period": ["Today"],
+        "zone": [zone],
+        "workspaces": [BUSIEST],
+        "compare": ["true"],
+    }
     expect(pasted.get_by_text(re.compile("compared with"))).to_be_visible()
     assert metric(pasted, "Total cost") == metric(page, "Total cost")
 
@@ -106,7 +112,9 @@ def test_the_view_of_a_workspace_leads_to_its_part_of_a_provider(visitor: Visito
 
 
 def test_a_download_of_a_filtered_and_compared_page_says_so_and_equals_the_page(visitor: Visitor) -> None:
-    page = visitor.open("/?period=Today&workspaces=Fernway+Outfitters&compare=true", *DRAWN)
+    page = visitor.open(
+        f"/?period=Today&workspaces=Fernway+Outfitters&compare=true&zone={quote(evening_zone())}", *DRAWN
+    )
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()

@@ -28,6 +28,9 @@ PAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {  # the heading, and what is
     "/settings": ("Settings", (TABLE,)),
 }
 IN_NAVIGATION = {title for path, (title, _) in PAGES.items() if path != CLIENT}
+CUT_LABELS = """() => [...document.querySelectorAll("[data-testid=stMetricLabel] *")]
+    .filter(part => part.scrollWidth > part.clientWidth && getComputedStyle(part).overflowX === "hidden")
+    .map(part => part.textContent)"""
 FILTERS = ("stSelectbox", "stMultiSelect", "stDateInput", "stCheckbox")
 
 
@@ -116,6 +119,7 @@ def test_a_page_fits_desk_and_phone_without_errors_or_other_hosts(
 
         expect(page.locator(drawn[0]).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CUT_LABELS) == []
     assert (brightness(page) > 200) == (scheme == "light")
     expect(page.get_by_test_id("stException")).to_have_count(0)
     others = {urlsplit(url).netloc for url in visitor.requests if urlsplit(url).scheme in ("http", "https", "ws")}
