@@ -336,6 +336,7 @@ WITHIN_THE_SCOPE: dict[str, Callable[[], Any]] = {
     "conversations_by_agent": lambda: data.conversations_by_agent(EVERYTHING),
     "call_summary": lambda: data.call_summary(CallFilter()),
     "call_costs": lambda: data.call_costs(CallFilter(), SortKey.START, descending=True, limit=9, offset=0),
+    "first_active_hour": lambda: data.first_active_hour("twilio"),
     "last_active_hour": lambda: data.last_active_hour("twilio"),
     "buckets": lambda: data.buckets(EVERYTHING),
     "call": lambda: data.call("CAtheirs"),
