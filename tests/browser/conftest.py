@@ -5,12 +5,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ STARTED_WITHIN = 60  # seconds
 SHOWN_WITHIN = 30_000  # milliseconds
 DESKTOP = ViewportSize(width=1440, height=900)
 
+PAGE_WIDTH = "document.documentElement.scrollWidth"
 READY = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 TABLE = "[data-testid=stDataFrame] canvas"
 DRAWN = (".stPlotlyChart .main-svg", TABLE, "[data-testid=stMetricChart]")
@@ -37,6 +39,9 @@ def evening_zone() -> str:
     ahead = (EVENING - datetime.now(UTC).hour) % 24
     ahead -= 24 if ahead > 14 else 0  # no zone is further east
     return f"Etc/GMT{-ahead:+}"  # zones of this kind are named the wrong way round: Etc/GMT-3 is three hours ahead
+
+
+Seen = TypeVar("Seen")
 
 
 @dataclass
@@ -73,6 +78,29 @@ def wait_until_drawn(page: Page, *drawn: str) -> None:
     page.wait_for_selector(READY)
     for selector in drawn:
         page.locator(selector).first.wait_for()
+
+
+def seen_at_last(page: Page, look: Callable[[], Seen], is_right: Callable[[Seen], bool]) -> Seen:
+    """Return what is seen as soon as it is right, or what is seen in the end: a page that changes is laid out anew."""
+    deadline = time.monotonic() + SHOWN_WITHIN / 1000
+    while not is_right(seen := look()) and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    return seen
+
+
+def fits(page: Page, width: int) -> bool:
+    """Tell whether nothing of the page reaches beyond this width."""
+    seen = seen_at_last(page, lambda: int(page.evaluate(PAGE_WIDTH)), lambda found: found <= width)
+    return seen <= width
+
+
+def query_of(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def expect_query(page: Page, expected: dict[str, list[str]]) -> None:
+    """Assert that the address says this, at once or soon: it follows the page."""
+    assert seen_at_last(page, lambda: query_of(page), lambda found: found == expected) == expected
 
 
 @contextmanager

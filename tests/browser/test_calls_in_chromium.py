@@ -6,12 +6,11 @@ import re
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Locator, Page, Position, ViewportSize, expect
 
 from dashboard.formats import UNKNOWN
-from tests.browser.conftest import TABLE, Visitor
+from tests.browser.conftest import TABLE, Visitor, expect_query
 
 TALL = ViewportSize(width=1440, height=3000)  # all rows of a page of the list are in sight
 FIRST_ROW = Position(x=15, y=52)  # its checkbox
@@ -22,10 +21,6 @@ START, TOTAL, DURATION, MATCH = "Start", "Total", "Duration", "Match"
 def open_list(visitor: Visitor, **filters: str) -> Page:
     query = "&".join(f"{name}={value.replace(' ', '+')}" for name, value in {"period": "All", **filters}.items())
     return visitor.open(f"/calls?{query}", TABLE, size=TALL)
-
-
-def query_of(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
 
 
 def choose(page: Page, label: str, option: str) -> None:
@@ -99,7 +94,7 @@ def test_filters_and_order_go_into_the_url_and_a_pasted_link_restores_them(visit
     page.wait_for_url("**order=Longest*")
     pasted = visitor.open(page.url.removeprefix(visitor.address), TABLE, size=TALL)
 
-    assert query_of(page) == {"period": ["All"], "match": ["Matched"], "order": ["Longest first"]}
+    expect_query(page, {"period": ["All"], "match": ["Matched"], "order": ["Longest first"]})
     rows = shown_rows(pasted)
     assert {row[MATCH] for row in rows} == {"Matched"}
     seconds = [seconds_of(row[DURATION]) for row in rows]
@@ -124,7 +119,7 @@ def test_a_call_opens_has_a_link_of_its_own_and_leads_back_to_the_list_as_it_was
     page.get_by_role("button", name="All calls").click()
     expect(page.get_by_role("combobox", name="Match")).to_be_visible()
 
-    assert query_of(page) == {"period": ["All"], "match": ["Matched"], "order": ["Highest cost first"]}
+    expect_query(page, {"period": ["All"], "match": ["Matched"], "order": ["Highest cost first"]})
 
 
 def test_a_transcript_is_shown_on_a_click(visitor: Visitor) -> None:
