@@ -17,6 +17,7 @@ from dashboard.formats import UNKNOWN
 from sync.call_costs import CallCost, CallFilter, Direction, Match, SortKey
 from sync.models import FINAL_CALL_STATUSES, FINAL_CONVERSATION_STATUSES
 
+OPENED = "calls opened"  # how many, in the state of a session
 ROWS = 50  # on a page
 GAP_WIDTH = 80  # pixels; few rows have a long one, so that Streamlit would measure too little
 MOST_ROWS, CHUNK = 50_000, 5_000  # of a download
@@ -123,10 +124,12 @@ def show(question: Question, count: int, zone: ZoneInfo, *, masked: bool, on_ope
         on_select="rerun",
         selection_mode="single-row",
         alt=f"Calls, {question.order.lower()}: what each cost at Twilio, at ElevenLabs and in all",
-        key=f"calls {page} of {question}",
+        # Another widget for each time that a call was opened: the row chosen then would open it again on the way back.
+        key=f"calls {page} of {question}, {st.session_state.get(OPENED, 0)}",
     )
     chosen = [] if isinstance(drawn, DeltaGenerator) else drawn.selection.rows
     if chosen and chosen[0] < len(calls):
+        st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
         on_open(calls[chosen[0]].call_id)
 
 

@@ -122,6 +122,19 @@ def test_a_call_opens_has_a_link_of_its_own_and_leads_back_to_the_list_as_it_was
     expect_query(page, {"period": ["All"], "match": ["Matched"], "order": ["Highest cost first"]})
 
 
+def test_the_browsers_own_way_back_leads_to_the_list_and_stays_there(visitor: Visitor) -> None:
+    page = open_list(visitor, match="Matched")
+    page.get_by_test_id("stDataFrame").first.click(position=FIRST_ROW)
+    page.wait_for_url("**call=CA*")
+    expect(page.get_by_role("heading", name="Call legs")).to_be_visible()
+
+    page.go_back()
+    shown_rows(page)
+    page.wait_for_timeout(1000)  # in which a row that is still chosen would open its call again
+
+    expect_query(page, {"period": ["All"], "match": ["Matched"]})
+
+
 def test_a_transcript_is_shown_on_a_click(visitor: Visitor) -> None:
     page = open_list(visitor, match="Matched", order="Highest cost first")
 
