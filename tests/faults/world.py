@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -57,7 +57,8 @@ class Program:
 
     def tell(self, number: signal.Signals) -> None:
         if self.is_running():
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended by itself since
+                os.kill(self.pid, number)
 
     def wait(self, seconds: float = PATIENCE) -> int:
         code = self._wait(seconds)
