@@ -1,4 +1,4 @@
-"""The demo providers in a process of their own, with latency and a limit, as a far provider is."""
+"""The demo providers in a process of their own, with latency and a limit and their records made, as a far one is."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ LATENCY, CONCURRENCY = 0.03, 20
 def demo_providers(*, days: int) -> Iterator[str]:
     """Yield the address of a server that holds `days` of history."""
     options = ["--days", str(days), "--latency-ms", str(int(LATENCY * 1000)), "--max-concurrency", str(CONCURRENCY)]
-    command = [sys.executable, "-m", "demo", "--port", "0", "--until-stdin-closes", *options]
+    command = [sys.executable, "-m", "demo", "--port", "0", "--until-stdin-closes", "--made-beforehand", *options]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  ours
     assert process.stdin  # noqa: S101  both are pipes
     assert process.stdout  # noqa: S101

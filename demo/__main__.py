@@ -22,6 +22,7 @@ def main(
     latency_ms: Annotated[int, typer.Option(help="Wait that long before each answer.")] = 0,
     max_concurrency: Annotated[int, typer.Option(help="Requests in flight per provider; 0 is no limit.")] = 0,
     faults: Annotated[str, typer.Option(help="NAME=RATE,… as in error500=0.01,hang=0.001.")] = "",
+    made_beforehand: Annotated[bool, typer.Option(help="Make the whole history before the first answer.")] = False,
     until_stdin_closes: Annotated[bool, typer.Option(help="End when the parent process does.")] = False,
 ) -> None:
     """Serve a made-up agency in the wire format of Twilio and ElevenLabs."""
@@ -33,7 +34,7 @@ def main(
     fleet = Fleet(opened_at=utc_now(), seed=seed, days=days, scale=scale)
     over = _told_to_stop(until_stdin_closes)
     try:
-        with running(create_app(fleet, faults=misbehaviour), host, port) as url:
+        with running(create_app(fleet, faults=misbehaviour, made_beforehand=made_beforehand), host, port) as url:
             typer.echo(f"Demo providers on {url}")
             sys.stdout.flush()
             over.wait()

@@ -1,11 +1,12 @@
 """The agency's AI agents on ElevenLabs and the language model each of them runs on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from demo.identifiers import digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """An agent. `fallback` is the model that steps in when its own does not answer."""
 
@@ -15,7 +16,7 @@ class Agent:
     source: str = "widget"  # how conversations without a phone begin
     is_registered: bool = True
 
-    @property
+    @cached_property
     def agent_id(self) -> str:
         return f"agent_{digest('agent', self.name)[:28]}"
 

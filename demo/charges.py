@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from random import Random
 
 from demo.agents import Agent
@@ -29,7 +30,7 @@ class PlatformItem:
         return credits_for(self.price)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Charges:
     """The bill. Prices in 1e-8 dollars; `irreversible` is the part of `initiated` that could not be stopped."""
 
@@ -41,19 +42,19 @@ class Charges:
     free_seconds: int
     is_llm_free: bool
 
-    @property
+    @cached_property
     def llm_price(self) -> int:
         return usage_price(self.initiated)
 
-    @property
+    @cached_property
     def llm_charge(self) -> int:
         return credits_for(self.llm_price)
 
-    @property
+    @cached_property
     def platform_price(self) -> int:
         return sum(item.price for item in self.platform)
 
-    @property
+    @cached_property
     def call_charge(self) -> int:
         return sum(item.credits for item in self.platform)
 

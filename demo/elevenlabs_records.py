@@ -1,5 +1,7 @@
 """Conversations, agents and numbers as ElevenLabs writes them: unix seconds, exact numbers, null until known."""
 
+from functools import cache
+
 from demo.agents import Agent
 from demo.conversations import Conversation
 from demo.dialogues import summary, transcript
@@ -179,5 +181,6 @@ def number_record(line: Line) -> Record:
     }
 
 
+@cache
 def phone_number_id(number: str) -> str:
     return f"phnum_{digest('number', number)[:28]}"

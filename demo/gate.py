@@ -1,6 +1,7 @@
 """What every request passes before it is answered: the crowd, the weather, the key."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -39,8 +40,6 @@ class Gate:
             self._in_flight += 1
             try:
                 response = await self._respond(request, operation, answer)
-            except Refusal as refusal:
-                response = json_response(refusal.body, refusal.status, refusal.headers)
             finally:
                 in_flight = self._in_flight
                 self._in_flight -= 1
@@ -53,10 +52,18 @@ class Gate:
         limit = self._faults.max_concurrency
         if limit and self._in_flight > limit:
             self.counts["refused"] += 1
-            raise self._provider.overloaded()
+            return _refused(self._provider.overloaded())
         self.counts[operation] += 1
+        due = time.monotonic() + self._faults.latency  # the answer's own work is part of it
+        try:
+            response = await self._answered(request, operation, answer)
+        except Refusal as refusal:
+            response = _refused(refusal)
         if self._faults.latency:
-            await asyncio.sleep(self._faults.latency)
+            await asyncio.sleep(due - time.monotonic())
+        return response
+
+    async def _answered(self, request: Request, operation: str, answer: Answer) -> Response:
         fault = self._faults.draw(operation, request.url.path)
         if fault == "hang":
             await _hang(request)
@@ -79,6 +86,10 @@ class Gate:
             refusal = self._provider.rate_limited()
             refusal.headers["Retry-After"] = "1"
             raise refusal
+
+
+def _refused(refusal: Refusal) -> Response:
+    return json_response(refusal.body, refusal.status, refusal.headers)
 
 
 async def _hang(request: Request) -> None:

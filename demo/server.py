@@ -33,13 +33,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(fleet: Fleet, *, faults: Faults | None = None, clock: Clock = utc_now) -> Starlette:
-    """Serve `fleet` as it is at `clock()`. Change `faults` at any time to make the next answers go wrong."""
+def create_app(
+    fleet: Fleet, *, faults: Faults | None = None, clock: Clock = utc_now, made_beforehand: bool = False
+) -> Starlette:
+    """Serve `fleet` as it is at `clock()`. Change `faults` at any time to make the next answers go wrong.
+
+    Records are made when they are first asked for, or else all of them `made_beforehand`, which takes a while.
+    """
 
     def now() -> int:
         return int(clock().timestamp())
 
     timeline, faults = Timeline(fleet), faults or Faults()
+    if made_beforehand:
+        timeline.make_until(now())
     twilio, elevenlabs = Gate(Twilio(), faults), Gate(ElevenLabs(), faults)
 
     async def counts(_: Request) -> Response:

@@ -32,6 +32,11 @@ class Timeline:
         self._made: dict[int, tuple[dict[str, Leg], dict[str, Conversation]]] = {}
         self._hours: dict[int, Hour] = {}
 
+    def make_until(self, now: int) -> None:
+        """Make all that has begun by now, so that no answer has to wait for it."""
+        for hour in range(self._fleet.first_hour, now // SECONDS_PER_HOUR + 1):
+            self._hour(hour)
+
     def leg(self, sid: str, now: int) -> Leg | None:
         hour = hour_in(CALL, sid)
         leg = self._made_in(hour)[0].get(sid) if self._is_past(hour, now) else None

@@ -29,8 +29,9 @@ SAVE_WITHIN = 0.1  # seconds: a stop is heeded soon, and a crash costs little, a
 CALLS_AHEAD = 3  # batches
 LISTS_AT_ONCE = 8
 LISTED_AHEAD = 500  # batches: enough to tell how long it will take, and little memory
-REFRESH_EVERY = 10.0  # seconds, or when that is longer,
+REFRESH_EVERY = 2.0  # seconds, or when that is longer,
 WORK_PER_REFRESH = 20  # so many times what the last refresh took
+REFRESH_FOR = 0.1  # seconds, then records are saved again: with what was fetched meanwhile, fetching would stand still
 LOOK_FOR_HOURLY_RUN = 2.0  # seconds
 WAIT_FOR_HOURLY_RUN = 0.5
 RECENT_RUNS = 10
@@ -147,8 +148,7 @@ class _Backfill:
         self._store = store
         self._conditions = conditions
         self._failed: set[str] = set()
-        self._refreshed_at = time.monotonic()
-        self._refresh_took = 0.0
+        self._refresh_at = time.monotonic() + REFRESH_EVERY
         self._looked_at = 0.0
 
     def ids_of(self, listed: Iterable[_Listed]) -> Iterator[str]:
@@ -205,14 +205,16 @@ class _Backfill:
             self._failed.update(failure.record_id for failure in named)
 
     def _refresh_now_and_then(self) -> None:
-        if time.monotonic() - self._refreshed_at >= max(REFRESH_EVERY, WORK_PER_REFRESH * self._refresh_took):
-            self.refresh()
+        start = time.monotonic()
+        if start < self._refresh_at:
+            return
+        while self._store.refresh_next(self._source) and time.monotonic() - start < REFRESH_FOR:
+            pass
+        took = time.monotonic() - start
+        self._refresh_at = start + took + max(REFRESH_EVERY, WORK_PER_REFRESH * took)
 
     def refresh(self) -> None:
-        start = time.monotonic()
         self._store.refresh_balances(self._source)
-        self._refreshed_at = time.monotonic()
-        self._refresh_took = self._refreshed_at - start
 
     def _wait_for_hourly_run(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_FOR_HOURLY_RUN:

@@ -115,6 +115,7 @@ class JsonClient:
             if request.refused:
                 self._traffic.count_refusal()
             request.answered = answer.status == HTTPStatus.OK
+        time.sleep(0)  # let the thread whose turn it is now send its request before this one reads the answer
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)
         return answer

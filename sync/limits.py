@@ -22,7 +22,7 @@ SLOW = 3.0  # answers this many times slower than at best: fewer
 LAGGING = 2.0  # this many times slower: no more
 SMOOTHING = 0.05  # weight of a new answer in the average
 ENOUGH = 20  # answers, before an average says anything
-FIRST_PROBE, LONGEST_PROBE = 1.0, 30.0  # seconds between attempts to go beyond what is known to work
+FIRST_PROBE, LONGEST_PROBE = 0.5, 30.0  # seconds between attempts to go beyond what is known to work
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class _Level:
         if slowness > SLOW:
             if request.level == self.number and self.limit > FIRST:  # of few requests none waits for the others
                 self._set(max(FIRST, self.limit * SLOWED))
-                self._works, self._step = self.limit, 1
+                self._works, self._step, self._probe_every = self.limit, 1, FIRST_PROBE
         elif slowness > LAGGING or not may_grow:
             return
         elif self._works is None:

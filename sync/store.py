@@ -49,6 +49,9 @@ class Records(Protocol):
     def refresh_balances(self, source: Source) -> None:
         """Bring all balances of a source that wait for it up to date, one workspace after another."""
 
+    def refresh_next(self, source: Source) -> bool:
+        """Do so for one workspace, the one that waits longest, and tell whether there was one."""
+
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         """List records that could not be read; one that is stored and gone at the provider is kept and marked."""
 

@@ -52,8 +52,13 @@ def refresh(db: sqlite3.Connection, source: Source) -> None:
 
 
 def refresh_next(db: sqlite3.Connection, source: Source) -> bool:
-    """Refresh the balances of one workspace; tell whether there was one to refresh."""
-    stale = db.execute("select * from stale_balances where source = ? limit 1", (source,)).fetchone()
+    """Refresh the balances of one workspace; tell whether there was one to refresh.
+
+    History comes newest first, so the one whose latest stale hour is the latest has waited longest.
+    """
+    stale = db.execute(
+        "select * from stale_balances where source = ? order by until desc limit 1", (source,)
+    ).fetchone()
     if stale is None:
         return False
     workspace: int = stale["workspace_id"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from sync.models import (
@@ -26,6 +27,7 @@ from sync.times import iso
 Columns = tuple[str, ...]
 
 
+@cache
 def columns(record: type) -> Columns:
     return tuple(f.name for f in fields(record))
 
@@ -63,7 +65,7 @@ def to_sql(value: Any) -> Any:
 
 def to_row(record: Any) -> dict[str, Any]:
     """Return the columns of a record (a dataclass of models.py) by name."""
-    return {f.name: to_sql(getattr(record, f.name)) for f in fields(record)}
+    return {name: to_sql(getattr(record, name)) for name in columns(record.__class__)}
 
 
 def price(value: float) -> Decimal:

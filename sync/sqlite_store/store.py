@@ -94,10 +94,10 @@ class SqliteStore:
                 balances.refresh(db, "elevenlabs")
 
     def refresh_balances(self, source: Source) -> None:
-        while self._refresh_next(source):
+        while self.refresh_next(source):
             pass
 
-    def _refresh_next(self, source: Source) -> bool:
+    def refresh_next(self, source: Source) -> bool:
         with self._database.writing() as db:
             return balances.refresh_next(db, source)
 

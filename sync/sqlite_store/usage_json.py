@@ -1,10 +1,18 @@
 """Token usage as JSON in the database, with exact prices, and the SQL aggregate `sum_llm_usage` over it."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import simplejson
 
 from sync.models import LlmUsage, TokenUsage
+
+Place = tuple[str, str]  # model and category
+
+ENCODER = simplejson.JSONEncoder(use_decimal=True, sort_keys=True, separators=(",", ":"))
+DECODER = simplejson.JSONDecoder(parse_float=Decimal)
 
 
 def to_json(usage: LlmUsage) -> str:
@@ -13,11 +21,11 @@ def to_json(usage: LlmUsage) -> str:
         model: {name: {"tokens": used.tokens, "price": used.price.normalize() + 0} for name, used in categories.items()}
         for model, categories in usage.items()
     }
-    return simplejson.dumps(plain, use_decimal=True, sort_keys=True, separators=(",", ":"))
+    return ENCODER.encode(plain)
 
 
 def from_json(text: str | None) -> LlmUsage:
-    plain = simplejson.loads(text or "{}", use_decimal=True)
+    plain = DECODER.decode(text or "{}")
     return LlmUsage(
         {
             model: {
@@ -31,28 +39,51 @@ def from_json(text: str | None) -> LlmUsage:
 
 def add(text: str, change: str) -> str:
     """Return the sum of two usages, one of which may be a change with amounts below zero."""
-    return to_json((from_json(text) + from_json(change)).without_zeros())
+    total = SumLlmUsage()
+    total.step(text)
+    total.step(change)
+    return total.value()
 
 
 def change(before: str, after: str) -> str:
     """Return what leads from one usage to another when it is added."""
-    return to_json((from_json(after) + -from_json(before)).without_zeros())
+    total = SumLlmUsage()
+    total.step(after)
+    total.inverse(before)
+    return total.value()
 
 
 class SumLlmUsage:
-    """Adds up usage row by row; as a window function it gives running totals."""
+    """Adds up usage row by row; as a window function it gives running totals. Every balance of every hour is one."""
 
     def __init__(self) -> None:
-        self._total = LlmUsage()
+        self._tokens: Counter[Place] = Counter()
+        self._prices: defaultdict[Place, Decimal] = defaultdict(Decimal)
 
     def step(self, text: str | None) -> None:
-        if text and text != "{}":
-            self._total = self._total + from_json(text)
+        for place, used in _places(text):
+            self._tokens[place] += used["tokens"]
+            self._prices[place] += used["price"]
 
     def inverse(self, text: str | None) -> None:
-        self._total = self._total - from_json(text)
+        for place, used in _places(text):
+            self._tokens[place] -= used["tokens"]
+            self._prices[place] -= used["price"]
 
     def value(self) -> str:
-        return to_json(self._total.without_zeros())
+        """Leave out what adds up to nothing, as `LlmUsage.without_zeros` does."""
+        plain: dict[str, dict[str, Any]] = {}
+        for (model, name), tokens in self._tokens.items():
+            if tokens or self._prices[model, name]:
+                price = self._prices[model, name].normalize() + 0
+                plain.setdefault(model, {})[name] = {"tokens": tokens, "price": price}
+        return ENCODER.encode(plain)
 
     finalize = value
+
+
+def _places(text: str | None) -> Iterator[tuple[Place, Any]]:
+    if text and text != "{}":
+        for model, categories in DECODER.decode(text).items():
+            for name, used in categories.items():
+                yield (model, name), used

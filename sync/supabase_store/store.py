@@ -103,8 +103,11 @@ class SupabaseStore:
             self._functions.call("ingest_conversations", batch=to_batch(batch), refresh=refresh)
 
     def refresh_balances(self, source: Source) -> None:
-        while self._functions.call(f"refresh_next_{source}"):
+        while self.refresh_next(source):
             pass
+
+    def refresh_next(self, source: Source) -> bool:
+        return bool(self._functions.call(f"refresh_next_{source}"))
 
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         self._functions.call("save_failures", p_source=source, failures=plain(failures), p_now=iso(now))
