@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 import structlog
+from starlette.middleware import Middleware
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
@@ -46,8 +47,7 @@ security = WebSecurity(
 )
 app = st.App(
     ROOT / "dashboard" / "main.py",
-    routes=api.mount(services),
-    middleware=security.middleware(),
+    middleware=[*security.middleware(), Middleware(api.PastThePages, routes=api.mount(services))],
     exception_handlers={Exception: security.failure},
 )
 

@@ -11,10 +11,24 @@ LATENCY, CONCURRENCY = 0.03, 20
 
 
 @contextmanager
-def demo_providers(*, days: int) -> Iterator[str]:
-    """Yield the address of a server that holds `days` of history."""
+def demo_providers(*, days: int, is_elsewhere: bool = False) -> Iterator[str]:
+    """Yield the address of a server that holds `days` of history.
+
+    One that `is_elsewhere` leaves the processors of this machine to the others, as if it had its own.
+    """
     options = ["--days", str(days), "--latency-ms", str(int(LATENCY * 1000)), "--max-concurrency", str(CONCURRENCY)]
-    command = [sys.executable, "-m", "demo", "--port", "0", "--until-stdin-closes", "--made-beforehand", *options]
+    priority = ["nice", "-n", "19"] if is_elsewhere else []
+    command = [
+        *priority,
+        sys.executable,
+        "-m",
+        "demo",
+        "--port",
+        "0",
+        "--until-stdin-closes",
+        "--made-beforehand",
+        *options,
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  ours
     assert process.stdin  # noqa: S101  both are pipes
     assert process.stdout  # noqa: S101

@@ -6,7 +6,7 @@ import streamlit as st
 import structlog
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard import access, data, filters, formats, login, sync_panel
+from dashboard import access, data, filters, formats, login, sync_panel, turns
 from dashboard.access import User
 from sync.errors import VoiceLedgerError
 
@@ -32,7 +32,8 @@ def main() -> None:
             sync_panel.show(filters.current_zone())
         if settings.is_demo:
             _tell_of_demo()
-        page.run()
+        with turns.one_of_few():
+            page.run()
     except VoiceLedgerError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
     except Exception:  # the edge of a page: what was drawn stays, and the reader gets a sentence

@@ -14,6 +14,8 @@ from sync.times import iso
 
 T = TypeVar("T")
 
+ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False)
+
 
 def plain(value: Any) -> Any:
     """Return dataclasses as objects, times as ISO-8601 and money as plain decimals, all the way down."""
@@ -42,7 +44,8 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    return simplejson.dumps(plain(value), use_decimal=True, ensure_ascii=False, indent=indent)
+    encoder = ENCODER if indent is None else simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, indent=indent)
+    return encoder.encode(plain(value))
 
 
 def of_run(run: SyncRun) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """The HTTP API under /api: sync now, history, statistics, health. JSON in every case, closed without a secret."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from anyio import move_on_after, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync import answers, openapi, prometheus
 from sync.api_gate import BearerAuth, BoundedBody, Json
@@ -36,6 +37,7 @@ from sync.usage import elevenlabs_usage, total_of, twilio_usage
 MOST_RUNS = 1000
 USUAL_BACKFILL = timedelta(days=396)  # 13 months
 SCRAPE_WITHIN = 8.0  # seconds; Prometheus gives up after 10, and a store that is down is asked again for a minute
+READS_AT_ONCE = 8  # more would only take turns at one interpreter, and make each other and the pages late
 LARGEST_ID = 2**63 - 1  # that a database can hold
 
 log = structlog.get_logger()
@@ -258,15 +260,23 @@ STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
 def mount(services: Services) -> list[BaseRoute]:
     """Return the routes to put beside the pages. They answer all of /api themselves, so that no page shows through."""
     api = Api(services)
+    reads = CapacityLimiter(READS_AT_ONCE)
+
+    def read(answer: Callable[[Request], Json]) -> Callable[[Request], Awaitable[Json]]:
+        async def endpoint(request: Request) -> Json:
+            return await to_thread.run_sync(answer, request, limiter=reads)
+
+        return endpoint
+
     routes = [
         Route("/sync-hourly", api.sync_twilio, methods=["POST"]),
         Route("/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),
         Route("/sync-elevenlabs", api.backfill_elevenlabs, methods=["POST"]),
-        Route("/sync-runs", api.list_runs),
-        Route("/sync-runs/{run_id:int}", api.show_run),
-        Route("/twilio-stats", api.twilio_stats),
-        Route("/elevenlabs-stats", api.elevenlabs_stats),
-        Route("/workspaces", api.workspaces),
+        Route("/sync-runs", read(api.list_runs)),
+        Route("/sync-runs/{run_id:int}", read(api.show_run)),
+        Route("/twilio-stats", read(api.twilio_stats)),
+        Route("/elevenlabs-stats", read(api.elevenlabs_stats)),
+        Route("/workspaces", read(api.workspaces)),
         Route("/metrics", api.metrics),
         Route("/openapi.json", api.openapi_document),
         Route("/health", api.health),
@@ -278,3 +288,22 @@ def mount(services: Services) -> list[BaseRoute]:
     )
     application.router.redirect_slashes = False  # to an address made of what the caller says our host is
     return [Mount("/api", app=application), Route("/api", application)]
+
+
+class PastThePages:
+    """Hands what is for these routes straight to them.
+
+    Streamlit's own layers between are for pages (its cookie, its compression), and cost more than most answers.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for route in self._routes:
+            match, particulars = route.matches(scope)
+            if match is Match.FULL:
+                await route.handle({**scope, **particulars}, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import simplejson
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -69,7 +70,10 @@ class Caller:
         def page(request: Request) -> PlainTextResponse:
             return PlainTextResponse("a page")
 
-        self._app = Starlette(routes=[*api.mount(services), Route("/{path:path}", page)])
+        self._app = Starlette(
+            routes=[Route("/{path:path}", page)],
+            middleware=[Middleware(api.PastThePages, routes=api.mount(services))],
+        )
         self._headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
 
     def __call__(

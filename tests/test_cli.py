@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import simplejson
 from typer.testing import CliRunner
@@ -23,7 +24,7 @@ from demo.credentials import ACCOUNT_SID, AUTH_TOKEN, ELEVENLABS_API_KEY
 from demo.faults import Faults
 from demo.fleet import Fleet
 from demo.server import create_app, running
-from sync.cli import app
+from sync.cli import BEHIND_PEOPLE, app
 from sync.models import RunKind
 from sync.phones import ImportedRow, ImportFileError, import_phones, read_file
 from sync.sqlite_store import SqliteStore
@@ -654,12 +655,14 @@ def test_a_backfill_that_is_interrupted_says_what_becomes_of_it_and_goes_on(tmp_
         arguments = ("backfill", "elevenlabs", "--since", f"{NOW.date() - timedelta(days=6)}")
         process = commands.start(*arguments, "--max-concurrency", "4")
         wait_until(lambda: any(saved for _, _, saved in commands.runs()))
+        priority = psutil.Process(process.pid).nice() - psutil.Process().nice()
         process.send_signal(signal.SIGINT)
         stopped = ended(process)
         faults.latency = 0.0
 
         said = commands.run(*arguments, "--json")
 
+        assert priority == BEHIND_PEOPLE
         assert stopped.code == 1
         assert "The run was stopped; what it had saved is kept, the next run goes on." in stopped.err
         assert said.code == 0

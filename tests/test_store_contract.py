@@ -882,6 +882,19 @@ def test_a_refresh_brings_the_waiting_balances_of_one_source_up_to_date(store: S
     assert legs_by_workspace(store) == {acme: 1, UNASSIGNED: 1}
 
 
+def test_balances_may_be_refreshed_one_workspace_at_a_time(store: Store, acme: int) -> None:
+    store.save_phone(make_phone(workspace_id=acme))
+    store.refresh_balances("twilio")
+    store.save_calls([make_leg(sid="CA1"), make_leg(sid="CA2", our_number=OTHER_NUMBER)], refresh=False)
+
+    waiting = [store.workspaces_to_refresh("twilio")]
+    while store.refresh_next("twilio"):
+        waiting.append(store.workspaces_to_refresh("twilio"))
+
+    assert waiting == [2, 1, 0]
+    assert legs_by_workspace(store) == {acme: 1, UNASSIGNED: 1}
+
+
 def test_the_next_ordinary_save_of_the_source_takes_waiting_balances_along(store: Store) -> None:
     store.save_calls([make_leg(sid="CA1", started_at=TEN - DAY)], refresh=False)
     store.save_conversations([make_conversation(started_at=TEN - DAY)], refresh=False)
