@@ -134,7 +134,7 @@ def succeeds(command: list[str]) -> bool:
 
 
 def test_the_image_refuses_to_serve_others_without_a_login(image: Path) -> None:
-    with container(image, words(instructions("CMD")[0])) as process:
+    with container(image, [*words(instructions("CMD")[0]), f"--server.port={free_port()}"]) as process:
         said, _ = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1
