@@ -11,24 +11,11 @@ LATENCY, CONCURRENCY = 0.03, 20
 
 
 @contextmanager
-def demo_providers(*, days: int, is_elsewhere: bool = False) -> Iterator[str]:
-    """Yield the address of a server that holds `days` of history.
-
-    One that `is_elsewhere` leaves the processors of this machine to the others, as if it had its own.
-    """
-    options = ["--days", str(days), "--latency-ms", str(int(LATENCY * 1000)), "--max-concurrency", str(CONCURRENCY)]
-    priority = ["nice", "-n", "19"] if is_elsewhere else []
-    command = [
-        *priority,
-        sys.executable,
-        "-m",
-        "demo",
-        "--port",
-        "0",
-        "--until-stdin-closes",
-        "--made-beforehand",
-        *options,
-    ]
+def demo_providers(*, days: int) -> Iterator[str]:
+    """Yield the address of a server that holds `days` of history."""
+    lasting = ["--port", "0", "--until-stdin-closes", "--made-beforehand", "--days", str(days)]
+    speed = ["--latency-ms", str(int(LATENCY * 1000)), "--max-concurrency", str(CONCURRENCY)]
+    command = [sys.executable, "-m", "demo", *lasting, *speed]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  ours
     assert process.stdin  # noqa: S101  both are pipes
     assert process.stdout  # noqa: S101

@@ -45,7 +45,7 @@ def main(
 ) -> None:
     """Print the times of all that was asked for, errors, and the dashboard's memory and processor time."""
     typer.echo(f"Load of this machine before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
-    with tempfile.TemporaryDirectory() as folder, demo_providers(days=HISTORY, is_elsewhere=True) as provider:
+    with tempfile.TemporaryDirectory() as folder, demo_providers(days=HISTORY) as provider:
         variables = environment(Path(folder), provider) | {"FIRST_SYNC_DAYS": str(FIRST_SYNC_DAYS)}
         fill(Path(folder), variables)
         with dashboard(variables) as (address, process):

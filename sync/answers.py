@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 import simplejson
@@ -13,8 +14,6 @@ from sync.models import SyncRun
 from sync.times import iso
 
 T = TypeVar("T")
-
-ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:
@@ -44,8 +43,12 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    encoder = ENCODER if indent is None else simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, indent=indent)
-    return encoder.encode(plain(value))
+    return _encoder(indent).encode(plain(value))
+
+
+@cache
+def _encoder(indent: int | None) -> simplejson.JSONEncoder:
+    return simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, indent=indent)
 
 
 def of_run(run: SyncRun) -> dict[str, Any]:

@@ -213,9 +213,6 @@ class _Backfill:
         took = time.monotonic() - start
         self._refresh_at = start + took + max(REFRESH_EVERY, WORK_PER_REFRESH * took)
 
-    def refresh(self) -> None:
-        self._store.refresh_balances(self._source)
-
     def _wait_for_hourly_run(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_FOR_HOURLY_RUN:
             return
@@ -239,9 +236,9 @@ def _opened(store: Store, source: Source, window: Window, conditions: Conditions
             yield backfill
         except BaseException:
             with suppress(StoreError):  # the next save or refresh of this source catches up
-                backfill.refresh()
+                store.refresh_balances(source)
             raise
-        backfill.refresh()
+        store.refresh_balances(source)
         run.count(position=window[0])
 
 

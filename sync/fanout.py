@@ -10,7 +10,7 @@ from sync.models import Failure
 
 Record = TypeVar("Record")
 
-ASKED_FOR = 1000  # records that are being fetched or wait to be taken: enough to fetch on while balances are refreshed
+ASKED_FOR = 400  # records that are being fetched or wait to be taken: enough to fetch on while a batch is saved
 
 
 def fetch_each(fetch: Callable[[str], Record], ids: Iterable[str], *, workers: int) -> Iterator[Record | Failure]:

@@ -895,6 +895,23 @@ def test_balances_may_be_refreshed_one_workspace_at_a_time(store: Store, acme: i
     assert legs_by_workspace(store) == {acme: 1, UNASSIGNED: 1}
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_of_history_that_comes_newest_first_the_workspace_that_waits_longest_is_refreshed_first(
+    store: Store, acme: int, borealis: int, source: Source
+) -> None:
+    """Else one that gets stale again and again would keep the others waiting."""
+    store.save_phone(make_phone(workspace_id=acme))
+    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    for number, moment in ((OTHER_NUMBER, TEN + HOUR), (OUR_NUMBER, TEN)):
+        talk = make_conversation(conversation_id=f"conv_{number}", agent_number=number, started_at=moment)
+        store.save_calls([make_leg(sid=f"CA{number}", our_number=number, started_at=moment)], refresh=False)
+        store.save_conversations([talk], refresh=False)
+
+    store.refresh_next(source)
+
+    assert (legs_by_workspace if source == "twilio" else conversations_by_workspace)(store) == {borealis: 1}
+
+
 def test_the_next_ordinary_save_of_the_source_takes_waiting_balances_along(store: Store) -> None:
     store.save_calls([make_leg(sid="CA1", started_at=TEN - DAY)], refresh=False)
     store.save_conversations([make_conversation(started_at=TEN - DAY)], refresh=False)

@@ -57,7 +57,7 @@ def refresh_next(db: sqlite3.Connection, source: Source) -> bool:
     History comes newest first, so the one whose latest stale hour is the latest has waited longest.
     """
     stale = db.execute(
-        "select * from stale_balances where source = ? order by until desc limit 1", (source,)
+        "select * from stale_balances where source = ? order by until desc, workspace_id desc limit 1", (source,)
     ).fetchone()
     if stale is None:
         return False
