@@ -344,10 +344,8 @@ def calls_by_kind(period: Period, workspaces: frozenset[int] | None = None) -> l
     return _calls_by_kind(period.since, period.until, _within(workspaces), version())
 
 
-def calls_by_quarter_hour(
-    period: Period, workspaces: frozenset[int] | None = None
-) -> list[tuple[datetime, TwilioTotals]]:
-    """Return the usage of these workspaces (None is all of them) in each quarter of an hour with activity."""
+def calls_by_quarter_hour(period: Period, workspaces: frozenset[int] | None = None) -> list[tuple[datetime, int]]:
+    """Return how many calls of these workspaces (None is all of them) began in each quarter of an hour that has any."""
     return _calls_by_quarter_hour(period.since, period.until, _within(workspaces), version())
 
 
@@ -472,7 +470,7 @@ def _calls_by_kind(since: datetime | None, until: datetime | None, workspaces: C
 @_kept
 def _calls_by_quarter_hour(
     since: datetime | None, until: datetime | None, workspaces: Chosen, version: str
-) -> list[tuple[datetime, TwilioTotals]]:
+) -> list[tuple[datetime, int]]:
     return services().store.calls_by_quarter_hour(since, until, workspaces)
 
 

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from dashboard import charts
 from dashboard.buckets import Buckets
 from dashboard.formats import count
-from sync.models import TwilioTotals
 from sync.times import HOUR
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -20,15 +19,15 @@ SCALE = ((0.0, "rgba(74, 134, 216, 0.06)"), (1.0, "rgb(74, 134, 216)"))  # on wh
 Cells = list[list[int | None]]  # by weekday, then hour
 
 
-def cells(quarters: Iterable[tuple[datetime, TwilioTotals]], buckets: Buckets, through: datetime | None) -> Cells:
+def cells(quarters: Iterable[tuple[datetime, int]], buckets: Buckets, through: datetime | None) -> Cells:
     """Add calls up by weekday and hour. None where the period, as far as the data reaches, has no such hour."""
     zone = buckets.zone
     known: Cells = [[None for _ in HOURS] for _ in WEEKDAYS]
     for weekday, hour in _hours_of(buckets, through):
         known[weekday][hour] = 0
-    for start, totals in quarters:
-        local = start.astimezone(zone)
-        known[local.weekday()][local.hour] = (known[local.weekday()][local.hour] or 0) + totals.total_calls
+    for start, calls in quarters:
+        weekday, hour = _place(start, zone)
+        known[weekday][hour] = (known[weekday][hour] or 0) + calls
     return known
 
 

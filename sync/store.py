@@ -141,8 +141,8 @@ class Breakdowns(Protocol):
 
     def calls_by_quarter_hour(
         self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
-    ) -> list[tuple[datetime, TwilioTotals]]:
-        """Return the usage of each quarter of an hour with activity: every zone's hours begin at one."""
+    ) -> list[tuple[datetime, int]]:
+        """Return the number of calls of each quarter of an hour that has any: every zone's hours begin at one."""
 
     def conversations_by_agent(
         self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None

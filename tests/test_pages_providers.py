@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import heatmap
 from dashboard.buckets import cut
 from dashboard.formats import UNKNOWN
-from sync.models import SOURCES, RunState, TwilioTotals
+from sync.models import SOURCES, RunState
 from sync.store import Store
 from tests.opened_pages import metrics_of, open_page, record_run, words_of
 from tests.records import DAY, make_conversation, make_leg
@@ -103,7 +103,7 @@ def test_the_heatmap_shows_the_clock_of_the_zone() -> None:
     buckets = cut(date(2026, 10, 19), date(2026, 11, 1), ZoneInfo("Asia/Kolkata"))
     start = datetime(2026, 10, 20, 18, 45, tzinfo=UTC)  # Wednesday, 00:15 in India
 
-    cells = heatmap.cells([(start, TwilioTotals(total_calls=3))], buckets, None)
+    cells = heatmap.cells([(start, 3)], buckets, None)
 
     assert cells[2][0] == 3
     assert sum(number or 0 for row in cells for number in row) == 3

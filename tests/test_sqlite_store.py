@@ -26,6 +26,7 @@ from sync.models import SOURCES, CallLeg, Conversation, Source
 from sync.sqlite_store import SqliteStore, records, reports
 from sync.sqlite_store.connection import Database
 from sync.sqlite_store.migrate import scripts, statements
+from sync.times import iso
 from tests.records import HOUR, TEN, make_conversation, make_leg, make_phone
 
 BATCH = 20
@@ -318,6 +319,12 @@ def test_strangers_lose_access_to_an_older_file_and_a_group_keeps_it(tmp_path: P
             }
 
 
+RUN = """
+    insert into sync_runs (source, kind, state, window_start, window_end, started_at, heartbeat_at)
+    values ('twilio', 'hourly', 'ok', ?1, ?2, ?2, ?2)
+"""
+
+
 @pytest.mark.parametrize("version", range(1, len(scripts())))
 def test_a_file_of_an_older_program_is_brought_up_to_date_when_it_is_opened(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -325,6 +332,9 @@ def test_a_file_of_an_older_program_is_brought_up_to_date_when_it_is_opened(path
             db.execute(statement)
         db.execute(f"pragma user_version = {version}")
         db.execute("insert into workspaces (id, name) values (7, 'Acme')")
+        for hours in ((0, 1), (2, 3)):
+            window = [iso(TEN + number * HOUR) for number in hours]
+            db.execute(RUN, window)
 
     save_batches(path, "new", 1)
 
@@ -332,6 +342,7 @@ def test_a_file_of_an_older_program_is_brought_up_to_date_when_it_is_opened(path
     with opened(path) as store:
         assert [each.name for each in store.workspaces()] == ["Acme", "Unassigned"]
         assert store.missing_tables() == []
+        assert store.gaps("twilio", since=TEN) == [(TEN + HOUR, TEN + 2 * HOUR)]
 
 
 def test_opening_a_file_again_keeps_what_is_in_it(path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.local_supabase import LocalSupabase
 from tests.local_supabase.migrations import FILES, apply
 from tests.records import HOUR, OUR_NUMBER, TEN, make_conversation, make_leg
 
+COVERED_PERIODS = "20261123001400_covered_periods"
+
 OLD_TABLES = """
     create table workspaces (id bigserial primary key, name text not null, created_at timestamptz default now());
     create table workspace_phones (
@@ -179,6 +181,22 @@ def test_a_store_works_right_after_the_migrations(empty_project: LocalSupabase) 
 
         assert (store.pending_migrations(), store.missing_tables()) == ([], [])
         assert [snapshot.totals.total_calls for snapshot in store.twilio_snapshots()] == [1]
+
+
+def test_what_runs_covered_before_gaps_were_kept_is_covered_still(empty_project: LocalSupabase) -> None:
+    apply(empty_project.dsn(), tuple(file for file in FILES if file.stem < COVERED_PERIODS))
+    for hours in ((0, 1), (2, 3)):
+        window = [(TEN + number * HOUR).isoformat() for number in hours]
+        empty_project.sql(
+            "insert into sync_runs (source, kind, state, window_start, window_end, started_at, heartbeat_at) "
+            f"values ('twilio', 'hourly', 'ok', '{window[0]}', '{window[1]}', now(), now())"
+        )
+
+    empty_project.migrate()
+    empty_project.reload_schema()
+
+    with closing(SupabaseStore(empty_project.url, empty_project.secret_key)) as store:
+        assert store.gaps("twilio", since=TEN) == [(TEN + HOUR, TEN + 2 * HOUR)]
 
 
 def test_the_database_itself_explains_every_table(empty_project: LocalSupabase) -> None:

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sync.models import AgentGroup, AnyTotals, CallGroup, ElevenLabsTotals, Source, TwilioTotals
-from sync.sqlite_store.balances import RECORDS, SUMS
+from sync.sqlite_store.balances import RECORDS, SUMS, TWILIO_SUMS
 from sync.sqlite_store.rows import summed, totals_of_units
 from sync.sqlite_store.selection import as_parameter, of_workspaces, stretch
 
 QUARTER_HOUR = 900  # seconds
 
 # SQLite takes the column beside a max() from the row that has it: the newest with a name.
-LATEST_NAME = ", agent_name, max(iif(agent_name is null, null, started_at || agent_name)) as newest"
+LATEST_NAME = ", agent_name, max(iif(agent_name is null, null, started_at)) as newest"
 
 
 def calls_by_kind(
@@ -32,13 +32,17 @@ def calls_by_kind(
 
 def calls_by_quarter_hour(
     db: sqlite3.Connection, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
-) -> list[tuple[datetime, TwilioTotals]]:
-    number = f"strftime('%s', started_at) / {QUARTER_HOUR}"
-    rows = _grouped(db, "twilio", TwilioTotals, number, since, until, workspaces)
-    return [
-        (datetime.fromtimestamp(number * QUARTER_HOUR, UTC), totals_of_units(TwilioTotals, sums))
-        for number, *sums in rows
-    ]
+) -> list[tuple[datetime, int]]:
+    rows = db.execute(
+        f"""
+        select unixepoch(started_at) / {QUARTER_HOUR} as number, {TWILIO_SUMS["total_calls"]} as calls from calls
+        where started_at >= :since and started_at < :until and {of_workspaces("workspace_id", workspaces)}
+            and parent_call_sid is null
+        group by number order by number
+        """,
+        stretch(since, until) | as_parameter(workspaces),
+    )
+    return [(datetime.fromtimestamp(row["number"] * QUARTER_HOUR, UTC), row["calls"]) for row in rows]
 
 
 def conversations_by_agent(

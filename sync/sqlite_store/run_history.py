@@ -41,16 +41,14 @@ def notable_runs(db: sqlite3.Connection) -> list[SyncRun]:
 
 
 def gaps(db: sqlite3.Connection, source: Source, since: datetime) -> list[tuple[datetime, datetime]]:
-    """Return where a window begins after the furthest end of all windows that began before it."""
+    """Return what lies between two covered periods."""
     rows = db.execute(
         """
         with covered as (
-            select window_start, max(window_end) over before as reached from sync_runs
-            where source = :source and state = 'ok'
-            window before as (order by window_start rows between unbounded preceding and 1 preceding)
+            select since, lag(until) over (order by since) as reached from covered_periods where source = :source
         )
-        select max(reached, :since) as since, window_start as until from covered
-        where window_start > max(reached, :since) order by window_start
+        select max(reached, :since) as since, since as until from covered
+        where since > max(reached, :since) order by since
         """,
         {"source": source, "since": iso(since)},
     )

@@ -119,7 +119,7 @@ def _in_all(kind: type[AnyTotals], balance: Balance) -> AnyTotals:
 
 def _costs(at_edges: Sequence[Balance], cost: int, unpriced: int) -> dict[int, list[Cost]]:
     """Return the costs of each workspace, taken from these places of its sums."""
-    costs = {workspace: [Cost()] * len(at_edges) for balance in at_edges for workspace in balance}
+    costs = {workspace: [Cost()] * len(at_edges) for workspace in set().union(*at_edges)}
     for place, balance in enumerate(at_edges):
         for workspace, sums in balance.items():
             costs[workspace][place] = Cost(sums[cost], sums[unpriced])

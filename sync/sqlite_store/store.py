@@ -196,7 +196,7 @@ class SqliteStore:
 
     def calls_by_quarter_hour(
         self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
-    ) -> list[tuple[datetime, TwilioTotals]]:
+    ) -> list[tuple[datetime, int]]:
         with self._database.reading() as db:
             return breakdowns.calls_by_quarter_hour(db, since, until, workspaces)
 

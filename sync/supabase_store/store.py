@@ -243,9 +243,9 @@ class SupabaseStore:
 
     def calls_by_quarter_hour(
         self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None
-    ) -> list[tuple[datetime, TwilioTotals]]:
+    ) -> list[tuple[datetime, int]]:
         rows = self._breakdown("calls_by_quarter_hour", since, until, workspaces)
-        return [(sure_moment(row["started_at"]), totals(TwilioTotals, row["totals"])) for row in rows]
+        return [(sure_moment(row["started_at"]), row["calls"]) for row in rows]
 
     def conversations_by_agent(
         self, since: datetime | None, until: datetime | None, workspaces: Collection[int] | None

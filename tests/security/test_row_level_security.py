@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.models import SOURCES, Failure, RunKind
+from sync.models import SOURCES, Failure, RunKind, RunState
 from sync.registry import RegisterAgent, RegisterNumber
 from sync.supabase_store import SupabaseStore
 from tests.local_supabase import LocalSupabase
@@ -47,7 +47,10 @@ def project(supabase: LocalSupabase) -> LocalSupabase:
         store.save_conversations([make_conversation()])
         for source in SOURCES:
             store.save_failures(source, [Failure(record_id="lost", error="Unreadable.")], now=TEN)
-            store.begin_run(source, RunKind.HOURLY, (TEN, TEN + HOUR), owner="test", now=TEN + HOUR, stale_before=TEN)
+            window = (TEN, TEN + HOUR)
+            run = store.begin_run(source, RunKind.BACKFILL, window, owner="test", now=TEN + HOUR, stale_before=TEN)
+            store.finish_run(run.id, RunState.OK, None, now=TEN + HOUR)
+            store.begin_run(source, RunKind.HOURLY, window, owner="test", now=TEN + HOUR, stale_before=TEN)
     supabase.sql("insert into stale_balances (source, workspace_id, since) values ('twilio', 1, now())")
     # Without its trigger, which would empty it again before the commit.
     supabase.sql("alter table stale_calls disable trigger calls_refreshed")
