@@ -60,26 +60,24 @@ def _busiest(calls: Cells) -> str:
 
 
 def _figure(calls: Sequence[Sequence[int | None]], heading: str) -> go.Figure:
-    chart = go.Figure(
-        go.Heatmap(
-            z=calls,
-            x=list(HOURS),
-            y=[name[:3] for name in WEEKDAYS],
-            colorscale=SCALE,
-            zmin=0,
-            xgap=2,
-            ygap=2,
-            hoverongaps=False,
-            customdata=[[count(number) for number in row] for row in calls],
-            hovertemplate="%{y} %{x}:00: %{customdata} calls<extra></extra>",
-            colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5, "title": None},
-        )
+    cells = go.Heatmap(
+        z=calls,
+        x=list(HOURS),
+        y=[name[:3] for name in WEEKDAYS],
+        colorscale=SCALE,
+        zmin=0,
+        xgap=2,
+        ygap=2,
+        hoverongaps=False,
+        customdata=[[count(number) for number in row] for row in calls],
+        hovertemplate="%{y} %{x}:00: %{customdata} calls<extra></extra>",
+        colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
     )
-    chart.update_layout(
+    return charts.whole(
+        [cells],
         title=charts.heading_style(heading),
         height=HEIGHT,
         margin={"l": 0, "r": 0, "t": 44, "b": 0},
-        xaxis={"dtick": 3, "title": None, "fixedrange": True, "showgrid": False, "ticksuffix": ":00", "tickangle": 0},
-        yaxis={"autorange": "reversed", "title": None, "fixedrange": True, "showgrid": False},
+        xaxis={"dtick": 3, "fixedrange": True, "showgrid": False, "ticksuffix": ":00", "tickangle": 0},
+        yaxis={"autorange": "reversed", "fixedrange": True, "showgrid": False},
     )
-    return chart

@@ -53,37 +53,34 @@ def _figure(bars: Sequence[Bar], heading: str, metric: Metric[AnyTotals]) -> go.
     unit = units.of(metric)
     texts = [unit.text(bar.amount) for bar in bars]
     places = [str(place) for place in range(len(bars))]  # names may be equal once they are cut short
-    chart = go.Figure(
-        go.Bar(
-            orientation="h",
-            x=[unit.cell(bar.amount) for bar in bars],
-            y=places,
-            text=texts,
-            textposition="auto",
-            insidetextanchor="end",
-            cliponaxis=False,
-            customdata=[[charts.literal(bar.name), text] for bar, text in zip(bars, texts, strict=True)],
-            hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
-            marker={"color": [bar.colour for bar in bars], "line": {"width": 0}},
-        )
+    bar = go.Bar(
+        orientation="h",
+        x=[unit.cell(bar.amount) for bar in bars],
+        y=places,
+        text=texts,
+        textposition="auto",
+        insidetextanchor="end",
+        cliponaxis=False,
+        customdata=[[charts.literal(bar.name), text] for bar, text in zip(bars, texts, strict=True)],
+        hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
+        marker={"color": [bar.colour for bar in bars], "line": {"width": 0}},
     )
-    chart.update_layout(
+    return charts.whole(
+        [bar],
         title=charts.heading_style(heading),
         height=charts.HEIGHT,
         margin={"l": 0, "r": 8, "t": 44, "b": 0},
         bargap=0.3,
         showlegend=False,
-        xaxis={"rangemode": "tozero", "showticklabels": False, "showgrid": False, "fixedrange": True, "title": None},
+        xaxis={"rangemode": "tozero", "showticklabels": False, "showgrid": False, "fixedrange": True},
         yaxis={
             "type": "category",
             "autorange": "reversed",
             "tickvals": places,
             "ticktext": [_short(bar.name) for bar in bars],
             "fixedrange": True,
-            "title": None,
         },
     )
-    return chart
 
 
 def _short(name: str) -> str:

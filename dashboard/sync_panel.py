@@ -5,15 +5,18 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import access, data, formats
+from dashboard import access, data, formats, turns
 from dashboard.data import SyncStatus
 from dashboard.runs import words
 from sync.errors import StoreError
 from sync.freshness import Freshness
 from sync.models import PROVIDER_NAMES, RunState
 
-BUSY_SECONDS, IDLE_SECONDS = 1, 5  # between two looks at the store
-SEEN = "seen sync state"
+# Between two looks at the store. A historical sync takes minutes: its progress is no reason for everybody to hurry.
+BUSY_SECONDS, IDLE_SECONDS = 1, 5
+
+# What the page as it stands was drawn for: a word that changes with the numbers, and whether a sync is on.
+Drawn = tuple[str, bool]
 
 # Colour, icon and word each say the same.
 BADGES = {
@@ -28,17 +31,16 @@ def show(zone: ZoneInfo) -> None:
     """Draw the panel. Its timer follows what the store says, so the syncs of every session and process show up."""
     try:
         status = data.sync_status()
-        st.session_state[SEEN] = _state(status)
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
-    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_moving else IDLE_SECONDS)(zone)
+    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_busy else IDLE_SECONDS)(zone, _drawn_for(status))
 
 
-def _panel(zone: ZoneInfo) -> None:
+def _panel(zone: ZoneInfo, drawn: Drawn) -> None:
     try:
         status = data.sync_status()
-        rerun_on_change(status)
+        _rerun_on_change(status, drawn)
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
@@ -57,14 +59,14 @@ def _panel(zone: ZoneInfo) -> None:
     _show_failures(status)
 
 
-def rerun_on_change(status: SyncStatus) -> None:
-    """Draw the whole page anew if a run began or ended: it may have new numbers, and timers another pace."""
-    if _state(status) != st.session_state.get(SEEN):
+def _rerun_on_change(status: SyncStatus, drawn: Drawn) -> None:
+    """Draw the whole page anew if there are new numbers, or the timer needs another pace; not every page at once."""
+    if _drawn_for(status) != drawn and turns.may_redraw():
         st.rerun()
 
 
-def _state(status: SyncStatus) -> tuple[str, bool, frozenset[int]]:
-    return data.version(), status.is_starting, frozenset(run.id for run in status.running)
+def _drawn_for(status: SyncStatus) -> Drawn:
+    return data.version(), status.is_busy
 
 
 def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:

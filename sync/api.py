@@ -1,13 +1,13 @@
 """The HTTP API under /api: sync now, history, statistics, health. JSON in every case, closed without a secret."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import move_on_after, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync import answers, openapi, prometheus
 from sync.api_gate import BearerAuth, BoundedBody, Json
+from sync.api_reads import Reads
 from sync.background import background_syncs
 from sync.bootstrap import Services
 from sync.elevenlabs_metrics import allowances, of_models
@@ -37,7 +38,6 @@ from sync.usage import elevenlabs_usage, total_of, twilio_usage
 MOST_RUNS = 1000
 USUAL_BACKFILL = timedelta(days=396)  # 13 months
 SCRAPE_WITHIN = 8.0  # seconds; Prometheus gives up after 10, and a store that is down is asked again for a minute
-READS_AT_ONCE = 8  # more would only take turns at one interpreter, and make each other and the pages late
 LARGEST_ID = 2**63 - 1  # that a database can hold
 
 log = structlog.get_logger()
@@ -260,14 +260,7 @@ STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
 def mount(services: Services) -> list[BaseRoute]:
     """Return the routes to put beside the pages. They answer all of /api themselves, so that no page shows through."""
     api = Api(services)
-    reads = CapacityLimiter(READS_AT_ONCE)
-
-    def read(answer: Callable[[Request], Json]) -> Callable[[Request], Awaitable[Json]]:
-        async def endpoint(request: Request) -> Json:
-            return await to_thread.run_sync(answer, request, limiter=reads)
-
-        return endpoint
-
+    read = Reads().endpoint
     routes = [
         Route("/sync-hourly", api.sync_twilio, methods=["POST"]),
         Route("/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),

@@ -66,6 +66,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.cli_doctor",
             "sync.api",
             "sync.api_gate",
+            "sync.api_reads",
             "sync.web_security",
             "sync.scheduler",
             "sync.background",

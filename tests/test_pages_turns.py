@@ -52,3 +52,15 @@ def test_a_page_that_fails_gives_its_place_back() -> None:
 
     assert turns._places.acquire(blocking=False)
     turns._places.release()
+
+
+def test_pages_that_nobody_asked_for_are_drawn_anew_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(turns.time, "monotonic", lambda: now)
+    monkeypatch.setattr(turns, "_next_redraw", 0.0)
+
+    at_once = [turns.may_redraw() for _ in range(3)]
+    now += turns.BETWEEN_REDRAWS
+    later = [turns.may_redraw() for _ in range(3)]
+
+    assert at_once == later == [True, False, False]
