@@ -47,7 +47,7 @@ security = WebSecurity(
 )
 app = st.App(
     ROOT / "dashboard" / "main.py",
-    middleware=[*security.middleware(), Middleware(api.PastThePages, routes=api.mount(services))],
+    middleware=[*security.middleware(), Middleware(api.PastThePages, answering=api.application(services))],
     exception_handlers={Exception: security.failure},
 )
 

@@ -25,6 +25,7 @@ ROUTES: Mapping[str, str] = {
     "sync-runs/{id}": "/api/sync-runs/1",
 }
 PATIENCE = timedelta(seconds=30)
+LONGEST_IDLE = timedelta(seconds=4)  # the server closes a connection that was idle for 5, as HTTP lets it at any time
 ALONE_FOR = 5.0  # seconds
 
 Ask = Callable[[str, float], Awaitable[None]]
@@ -60,8 +61,8 @@ def call_one_by_one(address: str, secret: str) -> list[Sample]:
 
 async def _sampled(address: str, secret: str, call: Callable[[Ask], Awaitable[None]]) -> list[Sample]:
     samples: list[Sample] = []
-    headers = {"Authorization": f"Bearer {secret}"}
-    async with ClientBuilder().default_headers(headers).timeout(PATIENCE).http1_only().no_proxy().build() as client:
+    builder = ClientBuilder().default_headers({"Authorization": f"Bearer {secret}"}).timeout(PATIENCE)
+    async with builder.pool_idle_timeout(LONGEST_IDLE).http1_only().no_proxy().build() as client:
 
         async def ask(name: str, due: float) -> None:
             is_error = not await _is_answered(client, address + ROUTES[name])

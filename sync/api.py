@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync import answers, openapi, prometheus
@@ -35,6 +35,7 @@ from sync.metrics import USD, CombinedTotals, Metric, combined, derived, twilio
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
 
+ROOT = "/api"
 MOST_RUNS = 1000
 USUAL_BACKFILL = timedelta(days=396)  # 13 months
 SCRAPE_WITHIN = 8.0  # seconds; Prometheus gives up after 10, and a store that is down is asked again for a minute
@@ -257,46 +258,43 @@ def _refuse(request: Request, exc: Exception) -> Response:
 STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
 
 
-def mount(services: Services) -> list[BaseRoute]:
-    """Return the routes to put beside the pages. They answer all of /api themselves, so that no page shows through."""
+def application(services: Services) -> Starlette:
+    """Return what answers everything under /api, so that no page shows through."""
     api = Api(services)
     read = Reads().endpoint
     routes = [
-        Route("/sync-hourly", api.sync_twilio, methods=["POST"]),
-        Route("/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),
-        Route("/sync-elevenlabs", api.backfill_elevenlabs, methods=["POST"]),
-        Route("/sync-runs", read(api.list_runs)),
-        Route("/sync-runs/{run_id:int}", read(api.show_run)),
-        Route("/twilio-stats", read(api.twilio_stats)),
-        Route("/elevenlabs-stats", read(api.elevenlabs_stats)),
-        Route("/workspaces", read(api.workspaces)),
-        Route("/metrics", api.metrics),
-        Route("/openapi.json", api.openapi_document),
-        Route("/health", api.health),
+        Route(f"{ROOT}/sync-hourly", api.sync_twilio, methods=["POST"]),
+        Route(f"{ROOT}/sync-elevenlabs-hourly", api.sync_elevenlabs, methods=["POST"]),
+        Route(f"{ROOT}/sync-elevenlabs", api.backfill_elevenlabs, methods=["POST"]),
+        Route(f"{ROOT}/sync-runs", read(api.list_runs)),
+        Route(f"{ROOT}/sync-runs/{{run_id:int}}", read(api.show_run)),
+        Route(f"{ROOT}/twilio-stats", read(api.twilio_stats)),
+        Route(f"{ROOT}/elevenlabs-stats", read(api.elevenlabs_stats)),
+        Route(f"{ROOT}/workspaces", read(api.workspaces)),
+        Route(f"{ROOT}/metrics", api.metrics),
+        Route(f"{ROOT}/openapi.json", api.openapi_document),
+        Route(f"{ROOT}/health", api.health),
     ]
-    application = Starlette(
+    answering = Starlette(
         routes=routes,
         middleware=[Middleware(BearerAuth, secret=services.settings.cron_secret), Middleware(BoundedBody)],
         exception_handlers={HTTPException: _refuse, VoiceLedgerError: _refuse, Exception: _refuse},
     )
-    application.router.redirect_slashes = False  # to an address made of what the caller says our host is
-    return [Mount("/api", app=application), Route("/api", application)]
+    answering.router.redirect_slashes = False  # to an address made of what the caller says our host is
+    return answering
 
 
 class PastThePages:
-    """Hands what is for these routes straight to them.
+    """Hands everything under /api straight to what answers it, and the rest on to the pages.
 
-    Streamlit's own layers between are for pages (its cookie, its compression), and cost more than most answers.
+    Streamlit's own layers between are for pages (its cookie, its compression), and cost more than most answers. And its
+    own look at the path, not a route's: the pattern of a `Mount` ends at a line break, and the page would show.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, answering: ASGIApp) -> None:
         self._app = app
-        self._routes = routes
+        self._answering = answering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        for route in self._routes:
-            match, particulars = route.matches(scope)
-            if match is Match.FULL:
-                await route.handle({**scope, **particulars}, receive, send)
-                return
-        await self._app(scope, receive, send)
+        is_ours = f"{scope.get('path', '')}/".startswith(f"{ROOT}/")
+        await (self._answering if is_ours else self._app)(scope, receive, send)

@@ -30,7 +30,7 @@ class Reads:
         """Return an endpoint that gives what `answer` says; it must depend on path and query alone."""
 
         async def shared(request: Request) -> Response:
-            question = (request.url.path, request.scope["query_string"])
+            question = (request.scope["path"], request.scope["query_string"])
             if question not in self._waiting:
                 self._waiting[question] = asyncio.create_task(self._look(question, answer, request))
             told = await asyncio.shield(self._waiting[question])  # of which others may still wait

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 import streamlit as st
-from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
 from dashboard import access
@@ -134,7 +133,7 @@ def words_of(app: AppTest) -> str:
 
 def stats(path: str, **query: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {SECRET}"}
-    answer = ask(Starlette(routes=api.mount(shared())), "GET", f"/api/{path}?{urlencode(query)}", headers)
+    answer = ask(api.application(shared()), "GET", f"/api/{path}?{urlencode(query)}", headers)
     assert answer.status_code == httpx.codes.OK, answer.text
     numbers: dict[str, Any] = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)
     return numbers

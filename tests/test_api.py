@@ -58,6 +58,8 @@ ELSEWHERE = [
     ("GET", "/api/unknown"),
     ("DELETE", "/api/sync-runs"),
     ("GET", "/api/x/y"),
+    ("GET", "/api/%0A"),
+    ("GET", "/api/sync-runs%0A/1"),
     ("POST", "/api/health"),
     ("DELETE", "/api/health"),
 ]
@@ -72,7 +74,7 @@ class Caller:
 
         self._app = Starlette(
             routes=[Route("/{path:path}", page)],
-            middleware=[Middleware(api.PastThePages, routes=api.mount(services))],
+            middleware=[Middleware(api.PastThePages, answering=api.application(services))],
         )
         self._headers = {"Authorization": f"Bearer {secret}"} if secret is not None else {}
 

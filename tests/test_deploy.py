@@ -16,6 +16,7 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+import uvicorn
 import yaml
 
 from sync.ports import free_port
@@ -206,6 +207,8 @@ def test_the_proxy_speaks_of_tls_and_leads_to_the_dashboard() -> None:
 
     assert "Strict-Transport-Security" in caddyfile
     assert "reverse_proxy {$DASHBOARD:127.0.0.1:3093}" in caddyfile
+    [idle_seconds] = re.findall(r"keepalive (\d+)s", caddyfile)
+    assert int(idle_seconds) < uvicorn.Config("streamlit_app:app").timeout_keep_alive
 
 
 def test_the_workflow_runs_what_every_submission_passes() -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_schema_validator import OAS31Validator
-from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from sync import api
 from sync.bootstrap import Services
@@ -35,10 +34,9 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 def routed(services: Services) -> set[tuple[str, str]]:
-    mount = next(each for each in api.mount(services) if isinstance(each, Mount))
     return {
-        (re.sub(r":\w+", "", f"{mount.path}{route.path}"), method.lower())
-        for route in mount.routes
+        (re.sub(r":\w+", "", route.path), method.lower())
+        for route in api.application(services).routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
@@ -53,7 +51,7 @@ def test_every_route_and_method_is_in_the_document_and_no_other(services: Servic
 
 
 def test_the_document_is_served_behind_the_secret(services: Services) -> None:
-    app = Starlette(routes=api.mount(services))
+    app = api.application(services)
 
     without = ask(app, "GET", "/api/openapi.json", {})
     served = ask(app, "GET", "/api/openapi.json", {"Authorization": f"Bearer {SECRET}"})

@@ -14,7 +14,6 @@ import httpx
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 
 from demo.credentials import ACCOUNT_SID, AUTH_TOKEN, ELEVENLABS_API_KEY
 from sync import api
@@ -196,7 +195,7 @@ def ledger(path: Path) -> Iterator[SqliteStore]:
 
 def scrape(store: SqliteStore) -> httpx.Response:
     settings = Settings(_env_file=None, CRON_SECRET=SECRET)
-    app = Starlette(routes=api.mount(Services(settings, store, clock=lambda: NOW)))
+    app = api.application(Services(settings, store, clock=lambda: NOW))
     return ask(app, "GET", "/api/metrics", {"Authorization": f"Bearer {SECRET}"})
 
 

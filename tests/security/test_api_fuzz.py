@@ -21,6 +21,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks as openapi_checks
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import Message, Receive, Scope, Send
 
 from sync import api
@@ -134,7 +135,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starlette]:
         store.save_failures("twilio", [Failure(record_id="CA9", error="No answer.")], now=NOW)
         store.finish_run(run.id, RunState.OK, None, now=NOW)
         settings = Settings(_env_file=None, CRON_SECRET=SECRET)
-        yield Starlette(routes=api.mount(PretendedSyncs(settings, store)))
+        answering = api.application(PretendedSyncs(settings, store))
+        yield Starlette(middleware=[Middleware(api.PastThePages, answering=answering)])
 
 
 @pytest.fixture(scope="module", autouse=True)
