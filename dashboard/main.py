@@ -29,7 +29,7 @@ def main() -> None:
         settings = data.services().settings
         with st.sidebar:
             login.show_user()
-            sync_panel.show(filters.current_zone())
+            sync_panel.show(filters.current_zone(), beside_history=page.url_path == "sync")
         if settings.is_demo:
             _tell_of_demo()
         with turns.one_of_few():

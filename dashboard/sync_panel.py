@@ -27,14 +27,18 @@ BADGES = {
 }
 
 
-def show(zone: ZoneInfo) -> None:
-    """Draw the panel. Its timer follows what the store says, so the syncs of every session and process show up."""
+def show(zone: ZoneInfo, *, beside_history: bool) -> None:
+    """Draw the panel. Its timer follows what the store says, so the syncs of every session and process show up.
+
+    Beside the page that shows a historical sync every second, it keeps pace with it.
+    """
     try:
         status = data.sync_status()
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
-    st.fragment(_panel, run_every=BUSY_SECONDS if status.is_busy else IDLE_SECONDS)(zone, _drawn_for(status))
+    is_urgent = status.is_moving if beside_history else status.is_busy
+    st.fragment(_panel, run_every=BUSY_SECONDS if is_urgent else IDLE_SECONDS)(zone, _drawn_for(status))
 
 
 def _panel(zone: ZoneInfo, drawn: Drawn) -> None:
