@@ -787,7 +787,7 @@ def test_a_provider_that_refuses_and_breaks_changes_no_total_and_refuses_little(
     register_demo_clients(store, now=NOW)
     faults = Faults({"error500": 0.03, "cut_body": 0.03}, seed=3, latency=0.005, max_concurrency=10)
     with (
-        running(create_app(Fleet(opened_at=NOW, days=10, scale=0.5), clock=clock, faults=faults)) as url,
+        running(create_app(Fleet(opened_at=NOW, days=18, scale=0.5), clock=clock, faults=faults)) as url,
         closing(DemoServer(url, clock)) as server,
     ):
         backfills = DemoBackfills(url, store, clock, NOW - 40 * DAY)
