@@ -15,7 +15,7 @@ from sync.models import PROVIDER_NAMES, RunState
 # Between two looks at the store. A historical sync takes minutes: its progress is no reason for everybody to hurry.
 BUSY_SECONDS, IDLE_SECONDS = 1, 5
 
-# What the page as it stands was drawn for: a word that changes with the numbers, and whether a sync is on.
+# What the page as it stands was drawn for: a word that changes with the numbers, and whether it looks every second.
 Drawn = tuple[str, bool]
 
 # Colour, icon and word each say the same.
@@ -37,14 +37,15 @@ def show(zone: ZoneInfo, *, beside_history: bool) -> None:
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
-    is_urgent = status.is_moving if beside_history else status.is_busy
-    st.fragment(_panel, run_every=BUSY_SECONDS if is_urgent else IDLE_SECONDS)(zone, _drawn_for(status))
+    version, is_urgent = _drawn_for(status, beside_history)
+    run_every = BUSY_SECONDS if is_urgent else IDLE_SECONDS
+    st.fragment(_panel, run_every=run_every)(zone, (version, is_urgent), beside_history)
 
 
-def _panel(zone: ZoneInfo, drawn: Drawn) -> None:
+def _panel(zone: ZoneInfo, drawn: Drawn, beside_history: bool) -> None:
     try:
         status = data.sync_status()
-        _rerun_on_change(status, drawn)
+        _rerun_on_change(drawn, _drawn_for(status, beside_history))
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
@@ -63,14 +64,14 @@ def _panel(zone: ZoneInfo, drawn: Drawn) -> None:
     _show_failures(status)
 
 
-def _rerun_on_change(status: SyncStatus, drawn: Drawn) -> None:
+def _rerun_on_change(before: Drawn, now: Drawn) -> None:
     """Draw the whole page anew if there are new numbers, or the timer needs another pace; not every page at once."""
-    if _drawn_for(status) != drawn and turns.may_redraw():
+    if now != before and turns.may_redraw():
         st.rerun()
 
 
-def _drawn_for(status: SyncStatus) -> Drawn:
-    return data.version(), status.is_busy
+def _drawn_for(status: SyncStatus, beside_history: bool) -> Drawn:
+    return data.version(), status.is_moving if beside_history else status.is_busy
 
 
 def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:

@@ -18,6 +18,7 @@ def main() -> None:
     data = chosen.data.absolute() if chosen.data else None
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what they start in the background ignore it
     try:
         with LocalSupabase(data=data, port=chosen.port) as project, contextlib.suppress(KeyboardInterrupt):
             lines = f"SUPABASE_URL={project.url}\nSUPABASE_KEY={project.secret_key}"
