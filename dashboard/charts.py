@@ -86,25 +86,23 @@ def figure(bars: Bars, heading: str, buckets: Buckets, progress: Sequence[Progre
     """Return stacked bars; buckets that are still ahead of the data are gaps."""
     names = _hover_names(bars, buckets, progress)
     hint = [_hint_at_hatching()] if Progress.IN_PROGRESS in progress else []
-    return whole(
+    # All at once, here and elsewhere: `update_layout` reads every name as a path, and takes four times as long.
+    return go.Figure(
         [*(_bars(layer, bars, names, progress) for layer in bars.layers), *hint],
-        title=heading_style(heading),
-        barmode="relative",  # stacked, and an amount below zero would hang below the axis
-        bargap=0.25,
-        height=HEIGHT,
-        margin={"l": 0, "r": 0, "t": 44, "b": 0},
-        hovermode="x unified",
-        showlegend=len(bars.layers) > 1 or bool(hint),
-        legend={"orientation": "h", "x": 0, "y": -0.12, "xanchor": "left", "yanchor": "top"},
-        xaxis=_x_axis(names, buckets.ticks()),
-        yaxis={"rangemode": "tozero", "gridcolor": FAINT, "zerolinecolor": FAINT, "nticks": 6}
-        | ({"tickprefix": "$"} if bars.unit == "USD" else {}),
+        {
+            "title": heading_style(heading),
+            "barmode": "relative",  # stacked, and an amount below zero would hang below the axis
+            "bargap": 0.25,
+            "height": HEIGHT,
+            "margin": {"l": 0, "r": 0, "t": 44, "b": 0},
+            "hovermode": "x unified",
+            "showlegend": len(bars.layers) > 1 or bool(hint),
+            "legend": {"orientation": "h", "x": 0, "y": -0.12, "xanchor": "left", "yanchor": "top"},
+            "xaxis": _x_axis(names, buckets.ticks()),
+            "yaxis": {"rangemode": "tozero", "gridcolor": FAINT, "zerolinecolor": FAINT, "nticks": 6}
+            | ({"tickprefix": "$"} if bars.unit == "USD" else {}),
+        },
     )
-
-
-def whole(traces: Sequence[go.Bar | go.Heatmap], **layout: object) -> go.Figure:
-    """Return a figure made at once: `update_layout` reads every name as a path, and takes four times as long."""
-    return go.Figure(traces, layout=layout)
 
 
 def _bars(layer: Layer, bars: Bars, names: list[str], progress: Sequence[Progress]) -> go.Bar:

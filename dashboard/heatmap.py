@@ -73,11 +73,13 @@ def _figure(calls: Sequence[Sequence[int | None]], heading: str) -> go.Figure:
         hovertemplate="%{y} %{x}:00: %{customdata} calls<extra></extra>",
         colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
     )
-    return charts.whole(
+    return go.Figure(
         [cells],
-        title=charts.heading_style(heading),
-        height=HEIGHT,
-        margin={"l": 0, "r": 0, "t": 44, "b": 0},
-        xaxis={"dtick": 3, "fixedrange": True, "showgrid": False, "ticksuffix": ":00", "tickangle": 0},
-        yaxis={"autorange": "reversed", "fixedrange": True, "showgrid": False},
+        {
+            "title": charts.heading_style(heading),
+            "height": HEIGHT,
+            "margin": {"l": 0, "r": 0, "t": 44, "b": 0},
+            "xaxis": {"dtick": 3, "fixedrange": True, "showgrid": False, "ticksuffix": ":00", "tickangle": 0},
+            "yaxis": {"autorange": "reversed", "fixedrange": True, "showgrid": False},
+        },
     )

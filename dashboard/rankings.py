@@ -65,20 +65,22 @@ def _figure(bars: Sequence[Bar], heading: str, metric: Metric[AnyTotals]) -> go.
         hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
         marker={"color": [bar.colour for bar in bars], "line": {"width": 0}},
     )
-    return charts.whole(
+    return go.Figure(
         [bar],
-        title=charts.heading_style(heading),
-        height=charts.HEIGHT,
-        margin={"l": 0, "r": 8, "t": 44, "b": 0},
-        bargap=0.3,
-        showlegend=False,
-        xaxis={"rangemode": "tozero", "showticklabels": False, "showgrid": False, "fixedrange": True},
-        yaxis={
-            "type": "category",
-            "autorange": "reversed",
-            "tickvals": places,
-            "ticktext": [_short(bar.name) for bar in bars],
-            "fixedrange": True,
+        {
+            "title": charts.heading_style(heading),
+            "height": charts.HEIGHT,
+            "margin": {"l": 0, "r": 8, "t": 44, "b": 0},
+            "bargap": 0.3,
+            "showlegend": False,
+            "xaxis": {"rangemode": "tozero", "showticklabels": False, "showgrid": False, "fixedrange": True},
+            "yaxis": {
+                "type": "category",
+                "autorange": "reversed",
+                "tickvals": places,
+                "ticktext": [_short(bar.name) for bar in bars],
+                "fixedrange": True,
+            },
         },
     )
 

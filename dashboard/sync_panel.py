@@ -15,8 +15,8 @@ from sync.models import PROVIDER_NAMES, RunState
 # Between two looks at the store. A historical sync takes minutes: its progress is no reason for everybody to hurry.
 BUSY_SECONDS, IDLE_SECONDS = 1, 5
 
-# What the page as it stands was drawn for: a word that changes with the numbers, and whether it looks every second.
-Drawn = tuple[str, bool]
+# What a page was drawn for: a word that changes with the numbers, whether the panel hurries, and the runs it lists.
+Drawn = tuple[str, bool, frozenset[int]]
 
 # Colour, icon and word each say the same.
 BADGES = {
@@ -30,22 +30,23 @@ BADGES = {
 def show(zone: ZoneInfo, *, beside_history: bool) -> None:
     """Draw the panel. Its timer follows what the store says, so the syncs of every session and process show up.
 
-    Beside the page that shows a historical sync every second, it keeps pace with it.
+    Beside the page that shows a historical sync every second, it follows that as well.
     """
     try:
         status = data.sync_status()
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
-    version, is_urgent = _drawn_for(status, beside_history)
-    run_every = BUSY_SECONDS if is_urgent else IDLE_SECONDS
-    st.fragment(_panel, run_every=run_every)(zone, (version, is_urgent), beside_history)
+    drawn = _drawn_for(status, beside_history)
+    _, hurries, _ = drawn
+    st.fragment(_panel, run_every=BUSY_SECONDS if hurries else IDLE_SECONDS)(zone, drawn, beside_history)
 
 
 def _panel(zone: ZoneInfo, drawn: Drawn, beside_history: bool) -> None:
     try:
         status = data.sync_status()
-        _rerun_on_change(drawn, _drawn_for(status, beside_history))
+        if _drawn_for(status, beside_history) != drawn and turns.may_redraw():
+            st.rerun()
     except StoreError as exc:
         st.error(formats.literal(str(exc)), icon=":material/error:")
         return
@@ -64,14 +65,9 @@ def _panel(zone: ZoneInfo, drawn: Drawn, beside_history: bool) -> None:
     _show_failures(status)
 
 
-def _rerun_on_change(before: Drawn, now: Drawn) -> None:
-    """Draw the whole page anew if there are new numbers, or the timer needs another pace; not every page at once."""
-    if now != before and turns.may_redraw():
-        st.rerun()
-
-
 def _drawn_for(status: SyncStatus, beside_history: bool) -> Drawn:
-    return data.version(), status.is_moving if beside_history else status.is_busy
+    listed = frozenset(run.id for run in status.running if beside_history)
+    return data.version(), status.is_busy or bool(listed), listed
 
 
 def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sync.models import AgentGroup, AnyTotals, CallGroup, ElevenLabsTotals, Source, TwilioTotals
-from sync.sqlite_store.balances import RECORDS, SUMS, TWILIO_SUMS
+from sync.sqlite_store.balances import RECORDS, SUMS
 from sync.sqlite_store.rows import summed, totals_of_units
 from sync.sqlite_store.selection import as_parameter, of_workspaces, stretch
 
 QUARTER_HOUR = 900  # seconds
 
 # SQLite takes the column beside a max() from the row that has it: the newest with a name.
-LATEST_NAME = ", agent_name, max(iif(agent_name is null, null, started_at)) as newest"
+LATEST_NAME = ", agent_name, max(iif(agent_name is null, null, started_at || agent_name)) as newest"
 
 
 def calls_by_kind(
@@ -35,7 +35,7 @@ def calls_by_quarter_hour(
 ) -> list[tuple[datetime, int]]:
     rows = db.execute(
         f"""
-        select unixepoch(started_at) / {QUARTER_HOUR} as number, {TWILIO_SUMS["total_calls"]} as calls from calls
+        select unixepoch(started_at) / {QUARTER_HOUR} as number, count(*) as calls from calls
         where started_at >= :since and started_at < :until and {of_workspaces("workspace_id", workspaces)}
             and parent_call_sid is null
         group by number order by number
