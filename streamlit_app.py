@@ -10,13 +10,13 @@ from starlette.middleware import Middleware
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
 
-from dashboard import access, streamlit_logs  # noqa: E402  needs the path above
+from dashboard import access, streamlit_logs, uploads  # noqa: E402  needs the path above
 from sync import api, logs  # noqa: E402
 from sync.bootstrap import shared  # noqa: E402
 from sync.cli_console import complain  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
 from sync.http import LOOPBACK  # noqa: E402
-from sync.settings import log_format  # noqa: E402
+from sync.settings import add_variables, log_format  # noqa: E402
 from sync.web_security import WebSecurity, content_security_policy, refuse_open_reach  # noqa: E402
 
 # While a page is put together, everything else in the process waits up to this long for its turn, many times for each
@@ -30,6 +30,8 @@ streamlit_logs.hand_on()
 logs.configure(log_format())
 try:
     login = access.rules()  # reads st.secrets, whose top-level entries become variables that the settings read
+    if st.secrets.load_if_toml_exists():
+        add_variables(st.secrets.to_dict())
     logs.configure(log_format())  # once more: LOG_FORMAT may be among them
     services = shared()
     settings = services.settings
@@ -47,7 +49,11 @@ security = WebSecurity(
 )
 app = st.App(
     ROOT / "dashboard" / "main.py",
-    middleware=[*security.middleware(), Middleware(api.PastThePages, answering=api.application(services))],
+    middleware=[
+        *security.middleware(),
+        Middleware(uploads.ExpectedOnly),
+        Middleware(api.PastThePages, answering=api.application(services)),
+    ],
     exception_handlers={Exception: security.failure},
 )
 

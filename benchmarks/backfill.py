@@ -26,10 +26,9 @@ from benchmarks.demo_process import CONCURRENCY, LATENCY, demo_providers, reques
 from demo import credentials
 from sync.backfill import backfill_elevenlabs
 from sync.bootstrap import build, open_store
-from sync.models import Conversation, ConversationSummary, Failure, Source, SyncRun
+from sync.models import Conversation, ConversationSummary, Failure, Source, SyncRun, Window
 from sync.runs import Conditions
 from sync.settings import Settings
-from sync.slices import Window
 from sync.store import Store
 from tests.local_supabase.stack import LocalSupabase
 from tests.records import make_conversation

@@ -83,6 +83,12 @@ def _one_organisation(value: str) -> str:
     return _web_address(value)
 
 
+def _random(value: str) -> str:
+    if any(map(str.isspace, value)):  # the example's own text is one that everybody knows
+        raise ValueError("must be the output of: openssl rand -hex 32")
+    return value
+
+
 Table = TypeVar("Table", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -96,7 +102,7 @@ class _Provider(BaseModel):
 
 class _Auth(BaseModel):
     redirect_uri: Annotated[str, AfterValidator(_callback)]
-    cookie_secret: Annotated[str, Field(min_length=32)]  # whoever guesses it signs in as anybody
+    cookie_secret: Annotated[str, Field(min_length=32), AfterValidator(_random)]  # who guesses it signs in as anybody
 
 
 class _Access(BaseModel):

@@ -19,11 +19,13 @@ def show(total: ElevenLabsTotals, before: ElevenLabsTotals | None) -> None:
 
 def _in_words(total: ElevenLabsTotals) -> str:
     money = units.money(USD).text
-    lowest, highest = cost_without_allowances(total)
+    estimate = cost_without_allowances(total)
+    without = (
+        "nothing tells what it would have cost" if estimate is None else f"it would have cost about {money(estimate)}"
+    )
     free = f"{money(total.free_llm_dollars_consumed)} of LLM cost and {formats.minutes(total.free_minutes_consumed)}"
     return (
-        f"Free in this period: {free}. Without that, it would have cost {money(lowest)} to {money(highest)};"
-        f" ElevenLabs reports {money(elevenlabs_cost(total))}. The LLM side is exact, since every token has a price."
-        " The voice side is not: a free minute has no price, and ElevenLabs does not say whether the voice price that"
-        " it reports already contains the free minutes."
+        f"Free in this period: {free}. Without that, {without}; ElevenLabs reports {money(elevenlabs_cost(total))}."
+        " The LLM side is exact, since tokens have prices. The voice side is an estimate: a free minute has no price,"
+        " and ElevenLabs does not say whether the voice price that it reports already contains the free minutes."
     )

@@ -7,7 +7,6 @@ from dashboard import charts, data, parts, sections
 from dashboard.buckets import Buckets, Progress
 from dashboard.filters import View
 from dashboard.parts import Part
-from dashboard.periods import Period
 from dashboard.usages import Usage, combined, only_elevenlabs, only_twilio
 from sync import metrics
 from sync.metrics import CombinedTotals, Metric
@@ -29,10 +28,10 @@ class BothProviders:
 
     @property
     def columns(self) -> list[Metric[CombinedTotals]]:
-        """The columns of a table: the costs, what those in dollars consist of, then the usage."""
+        """The columns of a table: the costs, what those in dollars consist of, the usage, and what no cost contains."""
         costs = [metric for metric in self.metrics if metric.key in ("total_cost", "twilio_cost", "elevenlabs_cost")]
         of_parts = [part.metric for part in self.parts if part.metric not in costs]
-        return [*costs, *of_parts, *self.metrics[len(costs) :]]
+        return [*costs, *of_parts, *self.metrics[len(costs) :], metrics.UNPRICED]
 
     @property
     def parts(self) -> list[Part]:
@@ -66,18 +65,18 @@ def read(view: View, buckets: Buckets) -> BothProviders | None:
     sources = [source for source, read in zip(SOURCES, (twilio, elevenlabs), strict=True) if read]
     return BothProviders(
         usage=usage,
-        before=_before(view.compared_with, view.workspaces, sources) if view.compared_with else None,
+        before=_before(view, sources) if view.compared_with else None,
         sources=sources,
         currency=data.currency(),
     )
 
 
-def _before(
-    period: Period, workspaces: frozenset[int] | None, sources: Sequence[Source]
-) -> Usage[CombinedTotals] | None:
+def _before(view: View, sources: Sequence[Source]) -> Usage[CombinedTotals] | None:
+    """Return the usage before, of each provider as far as its own data reaches into the period."""
+    twilio, elevenlabs = (view.compared.get(source) if source in sources else None for source in SOURCES)
     return _together(
-        data.twilio(period, None, workspaces) if "twilio" in sources else None,
-        data.elevenlabs(period, None, workspaces) if "elevenlabs" in sources else None,
+        data.twilio(twilio, None, view.workspaces) if twilio else None,
+        data.elevenlabs(elevenlabs, None, view.workspaces) if elevenlabs else None,
     )
 
 

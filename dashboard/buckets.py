@@ -13,6 +13,8 @@ from sync.times import HOUR
 
 Step = Literal["hour", "day", "week", "month"]
 
+Stretch = tuple[datetime, datetime]
+
 T = TypeVar("T")
 
 LONGEST: dict[Step, timedelta] = {"hour": timedelta(days=2), "day": timedelta(days=93), "week": timedelta(days=731)}
@@ -23,7 +25,7 @@ class Progress(StrEnum):
 
     DONE = "done"
     IN_PROGRESS = "in progress"
-    AHEAD = "ahead"
+    UNREACHED = "unreached"  # it lies ahead, or was never synced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +48,22 @@ class Buckets:
         """Return what stands under each bucket on an axis."""
         return [_tick(start, self.step) for start, _ in self]
 
-    def progress(self, through: datetime | None) -> list[Progress]:
-        """Tell for each bucket how far data that goes `through` that instant reaches into it."""
-        return [_progress(start, end, through) for start, end in pairwise(self.edges)]
+    def progress(self, through: datetime | None, unsynced: Sequence[Sequence[Stretch]] = ()) -> list[Progress]:
+        """Tell for each bucket how far data that goes `through` that instant reaches into it.
+
+        `unsynced` has for each source the stretches without data; what lies in one of every source is unreached.
+        """
+        return [
+            Progress.UNREACHED
+            if unsynced and all(_lies_in(start, end, stretches) for stretches in unsynced)
+            else _progress(start, end, through)
+            for start, end in pairwise(self.edges)
+        ]
 
 
 def begun(over_time: Sequence[T], progress: Sequence[Progress]) -> list[T]:
     """Return what belongs to buckets that the data has reached; of the others nothing is known, not even zero."""
-    return [item for item, state in zip(over_time, progress, strict=True) if state is not Progress.AHEAD]
+    return [item for item, state in zip(over_time, progress, strict=True) if state is not Progress.UNREACHED]
 
 
 def whole(over_time: Sequence[T], progress: Sequence[Progress]) -> list[T]:
@@ -111,4 +121,8 @@ def _tick(start: datetime, step: Step) -> str:
 def _progress(start: datetime, end: datetime, through: datetime | None) -> Progress:
     if through is None or end <= through:
         return Progress.DONE
-    return Progress.IN_PROGRESS if start <= through else Progress.AHEAD
+    return Progress.IN_PROGRESS if start <= through else Progress.UNREACHED
+
+
+def _lies_in(start: datetime, end: datetime, stretches: Sequence[Stretch]) -> bool:
+    return any(first <= start and end <= last for first, last in stretches)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,9 @@ from dashboard.filters import View
 from dashboard.formats import UNKNOWN
 from sync.call_costs import CallCost, CallFilter, Direction, Match, SortKey
 from sync.models import FINAL_CALL_STATUSES, FINAL_CONVERSATION_STATUSES
+from sync.sentences import counted
 
+SEARCHED = "calls searched"  # what for, in the state of a session, which keeps it when the page is left
 OPENED = "calls opened"  # how many, in the state of a session
 ROWS = 50  # on a page
 GAP_WIDTH = 80  # pixels; few rows have a long one, so that Streamlit would measure too little
@@ -24,10 +25,10 @@ MOST_ROWS, CHUNK = 50_000, 5_000  # of a download
 
 MATCHES: Mapping[Match, str] = {
     Match.MATCHED: "Matched",
-    Match.CALL_ONLY: "Call without conversation",
+    Match.CALL_ONLY: "Call only",
     Match.UNANSWERED: "Call not answered",
-    Match.CONVERSATION_ONLY: "Conversation without call",
-    Match.NO_PHONE: "Widget, WhatsApp and others",
+    Match.CONVERSATION_ONLY: "Conversation only",
+    Match.NO_PHONE: "Not by phone",
 }
 DIRECTIONS: Mapping[Direction, str] = {"inbound": "Inbound", "outbound": "Outbound"}
 STATUSES = (*FINAL_CALL_STATUSES, "queued", "ringing", "in-progress", *FINAL_CONVERSATION_STATUSES, "processing")
@@ -57,14 +58,7 @@ class Question:
 def choose(view: View) -> Question:
     """Draw the filters of this page and return what they ask for, within the period and the workspaces."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input(
-            "Search",
-            key=SEARCH,
-            bind="query-params",
-            placeholder="Id or phone number",
-            help="The whole id of a call leg or conversation, or a phone number or its last digits.",
-            width=210,
-        )
+        search = _choose_search()
         match = _choose("Match", {text: match for match, text in MATCHES.items()}, MATCH, width=220)
         direction = _choose("Direction", {text: way for way, text in DIRECTIONS.items()}, DIRECTION, width=120)
         status = _choose("Status", {text: text for text in dict.fromkeys(STATUSES)}, STATUS, width=130)
@@ -76,10 +70,28 @@ def choose(view: View) -> Question:
         match=match,
         direction=direction,
         status=status,
-        search=search.strip(),
+        search=search,
     )
     key, descending = ORDERS[order]
     return Question(wanted=wanted, order=order, key=key, descending=descending)
+
+
+def _choose_search() -> str:
+    """Draw the field for an id or a phone number. An id stands in the URL; a number does not, since URLs are logged."""
+    st.session_state.setdefault(SEARCH, st.query_params.get(SEARCH) or st.session_state.get(SEARCHED, ""))
+    text = st.text_input(
+        "Search",
+        key=SEARCH,
+        placeholder="Id or phone number",
+        help="The whole id of a call leg or conversation, or a phone number or its last digits.",
+        width=210,
+    ).strip()
+    st.session_state[SEARCHED] = text
+    if CallFilter(search=text).searched_id:
+        st.query_params[SEARCH] = text
+    else:
+        st.query_params.pop(SEARCH, None)
+    return text
 
 
 def _choose(label: str, options: Mapping[str, str], key: str, *, width: int) -> str | None:
@@ -111,7 +123,7 @@ def show(question: Question, count: int, zone: ZoneInfo, *, masked: bool, on_ope
         pd.DataFrame([_drawn(call, zone, names, masked=masked) for call in calls], columns=[*HEADINGS]),
         column_config={
             "Start": st.column_config.TextColumn(pinned=True, width=150),
-            "Match": st.column_config.TextColumn(width=185),
+            "Match": st.column_config.TextColumn(width=150),
             "Status": st.column_config.TextColumn(width=95),
         }
         | {
@@ -174,9 +186,9 @@ def _drawn(call: CallCost, zone: ZoneInfo, names: Mapping[int, str], *, masked: 
 def missing(call: CallCost) -> list[str]:
     """Say why a call has no sum."""
     return [
-        *([f"{formats.counted(call.unpriced_legs, 'leg')} without a price"] if call.unpriced_legs else []),
+        *([f"{counted(call.unpriced_legs, 'leg')} without a price"] if call.unpriced_legs else []),
         *(
-            [f"{formats.counted(call.unpriced_conversations, 'conversation')} without a price"]
+            [f"{counted(call.unpriced_conversations, 'conversation')} without a price"]
             if call.unpriced_conversations
             else []
         ),
@@ -250,7 +262,7 @@ def _pieces(read: Callable[[int, int], list[CallCost]]) -> Iterator[list[CallCos
 
 def _cells(call: CallCost, zone: ZoneInfo, names: Mapping[int, str], *, masked: bool) -> list[Cell]:
     return [
-        _moment(call.started_at, zone),
+        call.started_at.astimezone(zone).isoformat(sep=" ", timespec="seconds"),
         call.call_id if call.legs else None,
         call.conversation_id,
         callers.number(call.from_number, masked=masked),
@@ -274,7 +286,3 @@ def _cells(call: CallCost, zone: ZoneInfo, names: Mapping[int, str], *, masked: 
         call.total_cost,
         "; ".join(missing(call)),
     ]
-
-
-def _moment(moment: datetime, zone: ZoneInfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"

@@ -62,8 +62,8 @@ def explained_gap(call: CallCost) -> str:
     difference = formats.short_time(abs(call.gap))
     if call.gap > 0:
         reason = "connecting the agent, or a person the call was passed on to"
-        return f"{both}: {difference} on the line without the agent, as for {reason}."
-    return f"{both}: ElevenLabs counts {difference} more than Twilio, as when it begins to count before the answer."
+        return f"{both}: {difference} on the line without the agent, for example for {reason}."
+    return f"{both}: ElevenLabs counts {difference} more than Twilio; it may begin to count before the answer."
 
 
 def _show_costs(detail: CallDetail) -> None:

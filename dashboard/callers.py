@@ -1,19 +1,24 @@
-"""Who was on one side of a call: a masked number, an address, or that the caller hid it."""
+"""Who was on one side of a call: a number, masked until a reader asks for it, an address, or that it is hidden."""
 
 import re
-from collections.abc import Mapping
+
+import streamlit as st
 
 from dashboard import formats
 from dashboard.formats import UNKNOWN
+from sync.wire import WITHHELD
 
-# What Twilio gives instead of a number that the caller hides: words, spelt on a telephone's keypad.
-WITHHELD: Mapping[str, str] = {
-    "+266696687": "Anonymous",
-    "+7378742833": "Restricted",
-    "+2562533": "Blocked",
-    "+8656696": "Unknown",
-    "+86282452253": "Unavailable",
-}
+FULL = "full numbers"  # in the state of a session
+
+
+def switch() -> bool:
+    """Draw the switch that shows numbers in full; return whether it is on."""
+    return st.toggle("Show full numbers", key=FULL, help="Otherwise only their country and their last four digits.")
+
+
+def are_in_full() -> bool:
+    """Tell whether the switch, which may stand further down or on no page yet, is on."""
+    return bool(st.session_state.get(FULL))
 
 
 def number(text: str | None, *, masked: bool) -> str:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboard import colours
 from dashboard.buckets import Buckets, Progress
-from dashboard.formats import UNKNOWN, Amount
+from dashboard.formats import UNKNOWN
 from dashboard.parts import Part
 from dashboard.units import COUNT, money
-from sync.metrics import CombinedTotals
+from sync.metrics import Amount, CombinedTotals
 
 HEIGHT = 320
 MOST_TICKS = 8
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "responsive": True}
-HATCHED, SOLIDITY, GREY = "/", 0.45, "#8b93a1"
+HATCHED, SOLIDITY = "/", 0.45
 FAINT = "rgba(128, 128, 128, 0.25)"  # grid lines that hold on white and on black
 
 
@@ -106,7 +107,7 @@ def figure(bars: Bars, heading: str, buckets: Buckets, progress: Sequence[Progre
 
 
 def _bars(layer: Layer, bars: Bars, names: list[str], progress: Sequence[Progress]) -> go.Bar:
-    shown = [_unless_ahead(amount, state) for amount, state in zip(layer.amounts, progress, strict=True)]
+    shown = [_unless_unreached(amount, state) for amount, state in zip(layer.amounts, progress, strict=True)]
     return go.Bar(
         name=layer.name,
         x=names,
@@ -127,12 +128,14 @@ def _bars(layer: Layer, bars: Bars, names: list[str], progress: Sequence[Progres
 def _hint_at_hatching() -> go.Bar:
     """Return a bar without height, whose entry in the legend says what hatching means."""
     pattern = {"shape": HATCHED, "solidity": SOLIDITY}
-    return go.Bar(name="In progress", x=[None], y=[None], marker={"color": GREY, "pattern": pattern}, hoverinfo="skip")
+    return go.Bar(
+        name="In progress", x=[None], y=[None], marker={"color": colours.GREY, "pattern": pattern}, hoverinfo="skip"
+    )
 
 
-def _unless_ahead(amount: Amount | None, state: Progress) -> Amount | None:
+def _unless_unreached(amount: Amount | None, state: Progress) -> Amount | None:
     """Return an amount, but no zero for hours of which nothing is known yet."""
-    return None if state is Progress.AHEAD and not amount else amount
+    return None if state is Progress.UNREACHED and not amount else amount
 
 
 def _hover_names(bars: Bars, buckets: Buckets, progress: Sequence[Progress]) -> list[str]:
@@ -141,7 +144,7 @@ def _hover_names(bars: Bars, buckets: Buckets, progress: Sequence[Progress]) -> 
     return [
         name
         + (f", {Progress.IN_PROGRESS}" if state is Progress.IN_PROGRESS else "")
-        + (f": {bars.text(total)}" if len(bars.layers) > 1 and state is not Progress.AHEAD else "")
+        + (f": {bars.text(total)}" if len(bars.layers) > 1 and state is not Progress.UNREACHED else "")
         for name, state, total in zip(buckets.names(), progress, sums, strict=True)
     ]
 

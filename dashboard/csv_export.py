@@ -2,12 +2,15 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from dashboard.formats import Amount
+from sync.metrics import Amount
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Where text becomes a formula: at its start, and after a semicolon or a tab, where a spreadsheet in Spain, for example,
+# begins a new cell although the file has commas.
+FORMULA = re.compile(r"(^|[;\t]\s*)(?=[=+\-@\t\r\n])")
 
 Cell = str | Amount | None
 
@@ -24,8 +27,8 @@ def to_csv(notes: Iterable[tuple[str, str]], headings: Sequence[str], rows: Iter
 
 
 def safe(text: str) -> str:
-    """Return `text` with an apostrophe before it if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    """Return `text` with an apostrophe before what a spreadsheet would take for a formula."""
+    return FORMULA.sub(r"\1'", text)
 
 
 def _plain(cell: Cell) -> str:

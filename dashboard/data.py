@@ -6,16 +6,16 @@ asks for fewer, and shares nothing with those who see more.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from dashboard import access, usages
-from dashboard.buckets import Buckets, cut
+from dashboard.buckets import Buckets, Progress, cut
 from dashboard.periods import Period
 from dashboard.usages import Usage
 from sync import phones as phones_csv
@@ -23,6 +23,7 @@ from sync import verify as checks
 from sync.background import BackgroundSyncs, background_syncs
 from sync.bootstrap import Services, shared
 from sync.call_costs import CallCost, CallDetail, CallFilter, CallSummary, SortKey
+from sync.errors import StoreError
 from sync.freshness import Freshness, freshness_of
 from sync.metrics import CombinedTotals
 from sync.models import (
@@ -48,11 +49,11 @@ from sync.models import (
 from sync.phones import Imported, PhoneRow
 from sync.registry import Outcome, RegistryChange
 from sync.runs import is_alive
+from sync.times import BEFORE_EVERYTHING
 from sync.verify import Finding
 
 KEPT_FOR = timedelta(minutes=1)  # numbers may also change without a run: somebody registers one
 KEPT_READS = 200
-BEFORE_EVERYTHING = datetime(2000, 1, 1, tzinfo=UTC)
 LISTS_KEPT_FOR = timedelta(minutes=5)  # what providers say that they have
 
 Edges = tuple[datetime, ...]
@@ -186,10 +187,28 @@ def gaps(source: Source) -> list[tuple[datetime, datetime]]:
     return _gaps(source, version())
 
 
+def unsynced(source: Source) -> list[tuple[datetime, datetime]]:
+    """Return the stretches of which nobody asked the provider: what happened then is not known, also where it is none.
+
+    The first is everything before the first window, or before the first record where one is older.
+    """
+    known = [_synced_since(source, version())]
+    with suppress(StoreError):  # its balances may be what cannot be read, which the page then says
+        known.append(first_active_hour(source))
+    begins = min(filter(None, known), default=None)
+    return [*([(BEFORE_EVERYTHING, begins)] if begins else []), *_gaps(source, version())]
+
+
+def progress(buckets: Buckets, sources: Sequence[Source]) -> list[Progress]:
+    """Tell for each bucket how far the data of these sources reaches into it; those never synced do not count."""
+    through = [state.through for state in freshness_by_source() if state.source in sources and state.through]
+    return buckets.progress(min(through, default=None), [unsynced(source) for source in sources])
+
+
 def verify() -> list[Finding]:
     """Run all checks, which takes seconds on a large store."""
     access.refuse_clients()
-    return list(checks.verify(services().store))
+    return list(checks.verify(services().store, services().sources()))
 
 
 def data_through(sources: Sequence[Source]) -> datetime | None:
@@ -232,10 +251,6 @@ def _forgetting_reads(*, dry_run: bool) -> Iterator[None]:
     finally:
         if not dry_run:  # also after an error: it may have come after the change
             _registry_version().append(uuid4().hex)
-
-
-def export_phones() -> str:
-    return phones_exporter()()
 
 
 def phones_exporter() -> Callable[[], str]:
@@ -409,6 +424,11 @@ def _failures(source: Source, version: str) -> list[StoredFailure]:
 @_kept
 def _gaps(source: Source, version: str) -> list[tuple[datetime, datetime]]:
     return services().store.gaps(source, since=BEFORE_EVERYTHING)
+
+
+@_kept
+def _synced_since(source: Source, version: str) -> datetime | None:
+    return services().store.synced_since(source)
 
 
 @_kept

@@ -1,6 +1,7 @@
 """Pages without numbers: they say which of several reasons it has, and what to do."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -30,6 +31,13 @@ def explain(
     active = [hour for hour in map(data.last_active_hour, sources) if hour]
     if workspaces and _is_active(sources, period):
         _explain_filter(workspaces, is_fixed=is_fixed)
+    elif active and (began := _begins_after(period, sources)):
+        st.info(
+            f"{TITLE}Nothing was synced from before {began.astimezone(period.zone):%-d %b %Y}, so what happened in this"
+            " period is not known. A historical sync fetches what the providers still have.",
+            icon=CALENDAR,
+        )
+        links.offer_history()
     elif active:
         last = max(active).astimezone(period.zone)
         st.info(f"{TITLE}Nothing happened in this period. The last active day is {last:%-d %b %Y}.", icon=CALENDAR)
@@ -57,6 +65,13 @@ def _is_active(sources: Sequence[Source], period: Period) -> bool:
     )
 
 
+def _begins_after(period: Period, sources: Sequence[Source]) -> datetime | None:
+    """Return since when there is data, if that is after the end of the period for all of the sources."""
+    begins = [end for source in sources for begin, end in data.unsynced(source) if begin == data.BEFORE_EVERYTHING]
+    first = min(begins, default=None)
+    return first if first and period.until and period.until <= first else None
+
+
 def _explain_filter(workspaces: Sequence[str], *, is_fixed: bool) -> None:
     has = "has" if len(workspaces) == 1 else "have"
     named = formats.literal(_list(workspaces))
@@ -77,12 +92,14 @@ def _list(names: Sequence[str]) -> str:
 
 def _offer_first_sync() -> None:
     if not access.current_user().is_admin:
-        st.info(f"{TITLE}Nothing was ever synced; an administrator starts the first sync.", icon=CLOUD)
+        st.info(f"{TITLE}Nothing has been synced yet; an administrator starts the first sync.", icon=CLOUD)
         return
     if data.sync_status().is_busy:
         st.info(f"{TITLE}The first sync is running; the numbers appear here when it is done.", icon=":material/sync:")
         return
-    st.info(f"{TITLE}Nothing was ever synced. Sync now fetches the records, which may take some minutes.", icon=CLOUD)
+    st.info(
+        f"{TITLE}Nothing has been synced yet. Sync now fetches the records, which may take some minutes.", icon=CLOUD
+    )
     st.button("Sync now", on_click=data.start_syncs, type="primary", icon=":material/sync:", key="first sync")
 
 

@@ -1,9 +1,9 @@
 """The filters, in one row and in the URL: a link to a page opens it with the same period, workspaces and time zone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -12,14 +12,15 @@ from streamlit.errors import StreamlitAPIException
 
 from dashboard import data
 from dashboard.periods import ALL, CUSTOM, PRESETS, Days, Period, before
-from sync.models import SOURCES, Source
+from sync.models import PROVIDER_NAMES, SOURCES, Source
 
 # Names in the URL, shared by all pages.
 PERIOD, ZONE, DATES, WORKSPACES, COMPARE = "period", "zone", "dates", "workspaces", "compare"
 WORKSPACE = "workspace"  # of the page about one; it is no filter that other pages take over
 USUAL = "30 days"
 UTC_NAME = "UTC"
-EARLIEST = date(2010, 1, 1)
+FIRST_CHOICE = date(2010, 1, 1)
+LAST_CHOICE = timedelta(days=366)  # ahead: a link to a month that has not ended, or from a zone where it is tomorrow
 
 # Pixels. All filters stand in one row beside the sidebar of a window of 1440; on a phone two stand in each row.
 PERIOD_WIDTH, ZONE_WIDTH, DATES_WIDTH, WORKSPACES_WIDTH = 150, 190, 220, 225
@@ -27,40 +28,59 @@ PERIOD_WIDTH, ZONE_WIDTH, DATES_WIDTH, WORKSPACES_WIDTH = 150, 190, 220, 225
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a page is asked for. `compared_with` ends as far into its days as the data reaches into the period's."""
+    """What a page is asked for. What is compared with ends as far into its days as the data reaches into the period's.
+
+    `compared` has it by source, since one may be behind the other; `compared_with` is the longest of them.
+    """
 
     period: Period
     workspaces: frozenset[int] | None = None  # None is all of them
     workspace_names: tuple[str, ...] = ()
-    compared_with: Period | None = None
+    compared: Mapping[Source, Period] = field(default_factory=dict)
+
+    @property
+    def compared_with(self) -> Period | None:
+        return max(self.compared.values(), key=lambda period: period.until or data.now(), default=None)
+
+    @property
+    def compared_dates(self) -> str:
+        """Return the dates of what is compared with, and where it ends for a source that is behind."""
+        whole = self.compared_with
+        if whole is None:
+            return ""
+        ends = [
+            f"{PROVIDER_NAMES[source]} until {period.until.astimezone(period.zone):%-d %b, %H:%M}"
+            for source, period in self.compared.items()
+            if period.until and period.dates != whole.dates
+        ]
+        return f"{whole.dates} ({', '.join(ends)})" if ends else whole.dates
 
 
 def choose(
     *,
     sources: Sequence[Source] = SOURCES,
-    workspaces: bool = True,
     compare: bool = True,
     one_workspace: bool = False,
 ) -> View:
     """Draw the filters and return what they ask for; a page switches off those that mean nothing to it.
 
-    A comparison reaches as far as the data of all these `sources`. With `one_workspace` exactly one is asked for, or
-    none while the link names one that does not exist.
+    A comparison reaches as far as the data of each of these `sources`. With `one_workspace` exactly one is asked for,
+    or none while the link names one that does not exist.
     """
-    several = workspaces and not one_workspace
-    _carry_over({PERIOD, ZONE, DATES, *([WORKSPACES] if several else []), *([COMPARE] if compare else [])})
-    ids = {workspace.name: workspace.id for workspace in data.workspaces()} if workspaces or one_workspace else {}
+    _carry_over({PERIOD, ZONE, DATES, *([] if one_workspace else [WORKSPACES]), *([COMPARE] if compare else [])})
+    ids = {workspace.name: workspace.id for workspace in data.workspaces()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = _choose_one(list(ids)) if one_workspace else []
         preset, period = _choose_period()
-        names = _choose_workspaces(list(ids)) if several else chosen
+        names = chosen if one_workspace else _choose_workspaces(list(ids))
         is_compared = compare and _choose_comparison(preset)
-    through = data.data_through(sources) or data.now()
+    through = {source: data.data_through([source]) or data.now() for source in sources}
+    compared = {source: before(period, preset, moment) for source, moment in through.items() if is_compared}
     return View(
         period=period,
         workspaces=frozenset(ids[name] for name in names) or None,
         workspace_names=tuple(names),
-        compared_with=before(period, preset, through) if is_compared else None,
+        compared={source: earlier for source, earlier in compared.items() if earlier},
     )
 
 
@@ -118,7 +138,7 @@ def _choose_comparison(preset: str) -> bool:
         key=COMPARE,
         bind="query-params",
         disabled=preset == ALL,
-        help="Shows the change since the period before, as far as this one has come.",
+        help="Shows the change from the same part of the period before.",
     )
     return is_chosen and preset != ALL
 
@@ -140,8 +160,8 @@ def choose_workspace(name: str) -> None:
 
 def current_zone() -> ZoneInfo:
     """Return the chosen zone before the filters are drawn, as the sidebar needs it."""
-    chosen = [st.session_state.get(ZONE), st.query_params.get(ZONE), data.services().settings.timezone]
-    return ZoneInfo(_existing(chosen)[0])
+    chosen = _existing([st.session_state.get(ZONE), st.query_params.get(ZONE)])
+    return ZoneInfo(chosen[0]) if chosen else data.services().settings.zone
 
 
 def choose_zone() -> ZoneInfo:
@@ -183,8 +203,8 @@ def _choose_dates(today: date) -> Days:
     chosen = st.date_input(
         "From and to",
         PRESETS[USUAL](today),
-        min_value=EARLIEST,
-        max_value=today,
+        min_value=FIRST_CHOICE,
+        max_value=today + LAST_CHOICE,
         format="DD/MM/YYYY",
         key=DATES,
         bind="query-params",

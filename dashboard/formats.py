@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
+from sync.metrics import Amount
+
 EN_DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"  # by name: they look like hyphens in code
 UNKNOWN = EN_DASH
-
-Amount = Decimal | int
 
 
 def money(amount: Amount | None, currency: str = "USD", *, places: int = 2) -> str:
@@ -75,11 +75,6 @@ def clock(moment: datetime, zone: ZoneInfo, *, now: datetime) -> str:
     if local.date() == now.astimezone(zone).date():
         return f"{local:%H:%M}"
     return f"{local:%-d %b %H:%M}" if local.year == now.year else f"{local:%-d %b %Y %H:%M}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return e.g. `1 call` or `3 calls`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def masked_number(number: str, *, digits: int = 4) -> str:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from dashboard import charts
 from dashboard.buckets import Buckets
 from dashboard.formats import count
+from sync.sentences import counted
 from sync.times import HOUR
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -69,8 +70,8 @@ def _figure(calls: Sequence[Sequence[int | None]], heading: str) -> go.Figure:
         xgap=2,
         ygap=2,
         hoverongaps=False,
-        customdata=[[count(number) for number in row] for row in calls],
-        hovertemplate="%{y} %{x}:00: %{customdata} calls<extra></extra>",
+        customdata=[["" if number is None else counted(number, "call") for number in row] for row in calls],
+        hovertemplate="%{y} %{x}:00: %{customdata}<extra></extra>",
         colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
     )
     return go.Figure(

@@ -27,6 +27,12 @@ def offer_settings() -> None:
         st.page_link(PAGES / "settings.py", label="See the configuration", icon=":material/settings:")
 
 
+def offer_history() -> None:
+    """Draw the way to where a historical sync is started."""
+    if access.current_user().is_admin:
+        st.page_link(PAGES / "sync.py", label="Start a historical sync", icon=":material/history:")
+
+
 def offer_registration() -> None:
     """Say what Unassigned is, and where that ends."""
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -8,11 +8,11 @@ from streamlit.navigation.page import StreamlitPage
 
 from dashboard import access, data, filters, formats, login, sync_panel, turns
 from dashboard.access import User
+from dashboard.links import PAGES
 from sync.errors import VoiceLedgerError
 
 ROOT = Path(__file__).parent.parent
 ICON, LOGO = (ROOT / "dashboard" / "assets" / f"{name}.svg" for name in ("icon", "logo"))
-PAGES = ROOT / "pages"
 
 log = structlog.get_logger()
 

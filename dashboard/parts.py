@@ -3,28 +3,27 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dashboard import colours
 from sync import metrics
 from sync.metrics import CombinedTotals, Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of the cost, in the currency of its provider. The colours hold on white and on black."""
+    """A part of the cost, in the currency of its provider."""
 
     name: str
     colour: str
     metric: Metric[CombinedTotals]
 
 
-TWILIO_COLOUR = "#e4803a"
-
-VOICE = Part(name="ElevenLabs voice", colour="#4a86d8", metric=metrics.VOICE_COST)
-LLM = Part(name="ElevenLabs LLM", colour="#2aa58a", metric=metrics.LLM_COST)
-NOT_ITEMISED = Part(name="ElevenLabs, not itemised", colour="#8b93a1", metric=metrics.NOT_ITEMISED_COST)
+VOICE = Part(name="ElevenLabs voice", colour=colours.VOICE, metric=metrics.VOICE_COST)
+LLM = Part(name="ElevenLabs LLM", colour=colours.LLM, metric=metrics.LLM_COST)
+NOT_ITEMISED = Part(name="ElevenLabs, not itemised", colour=colours.GREY, metric=metrics.NOT_ITEMISED_COST)
 
 
 def twilio_part(currency: str) -> Part:
-    return Part(name="Twilio", colour=TWILIO_COLOUR, metric=metrics.twilio_part(currency))
+    return Part(name="Twilio", colour=colours.TWILIO, metric=metrics.twilio_part(currency))
 
 
 def elevenlabs_parts(shown: Iterable[CombinedTotals]) -> list[Part]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from dashboard.formats import EN_DASH
 
 DAY = timedelta(days=1)
+EARLIEST = date(2005, 1, 1)  # no record is older: neither provider existed
 Days = tuple[date, date]
 
 ALL = "All"

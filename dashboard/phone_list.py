@@ -1,14 +1,13 @@
 """The numbers that a workspace owns or owned, with their dates; masked unless the reader asks to see them."""
 
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import data
+from dashboard import callers, data
 from dashboard.formats import UNKNOWN
-from dashboard.registry import names
+from dashboard.registry import dates, names
 from sync.models import Phone
 
 
@@ -18,7 +17,7 @@ def show(workspace_id: int, zone: ZoneInfo) -> None:
     if not phones:
         st.caption("No number is registered for it.")
         return
-    names.switch()
+    callers.switch()
     called = names.of_numbers(phone.phone_number for phone in phones)
     phones.sort(key=lambda phone: (phone.valid_until is not None, phone.phone_number))
     frame = pd.DataFrame([_row(phone, called[phone.phone_number], zone) for phone in phones])
@@ -29,10 +28,6 @@ def _row(phone: Phone, called: str, zone: ZoneInfo) -> dict[str, str | None]:
     return {
         "Number": called,
         "Label": phone.label,
-        "From": _day(phone.valid_from, zone) or "always",
-        "Until": _day(phone.valid_until, zone) or "now",
+        "From": dates.words(phone.valid_from, zone, if_none="always"),
+        "Until": dates.words(phone.valid_until, zone, if_none="now"),
     }
-
-
-def _day(moment: datetime | None, zone: ZoneInfo) -> str | None:
-    return f"{moment.astimezone(zone):%-d %b %Y, %H:%M}" if moment else None

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard import charts, colours, units
 from dashboard.formats import UNKNOWN
-from dashboard.usages import AnyTotals, Usage
+from dashboard.usages import ShownTotals, Usage
 from sync.metrics import Amount, Metric
 from sync.models import Workspace
 
@@ -24,7 +24,7 @@ class Bar:
     colour: str
 
 
-def show(usage: Usage[AnyTotals], metric: Metric[AnyTotals], workspaces: Sequence[Workspace], *, key: str) -> None:
+def show(usage: Usage[ShownTotals], metric: Metric[ShownTotals], workspaces: Sequence[Workspace], *, key: str) -> None:
     """Draw the chart; `workspaces` are all there are, used or not, since colours come from the full list."""
     bars = top(usage, metric, workspaces)
     heading = charts.title(f"{metric.label} by workspace", metric.unit)
@@ -33,7 +33,7 @@ def show(usage: Usage[AnyTotals], metric: Metric[AnyTotals], workspaces: Sequenc
     charts.draw(_figure(bars, heading, metric), key=key, alt=f"{heading}: {highest}")
 
 
-def top(usage: Usage[AnyTotals], metric: Metric[AnyTotals], workspaces: Sequence[Workspace]) -> list[Bar]:
+def top(usage: Usage[ShownTotals], metric: Metric[ShownTotals], workspaces: Sequence[Workspace]) -> list[Bar]:
     """Return the highest amounts first, then the sum of those that have no bar of their own."""
     colour = colours.of_workspaces(workspaces)
     bars = [
@@ -49,7 +49,7 @@ def top(usage: Usage[AnyTotals], metric: Metric[AnyTotals], workspaces: Sequence
     return [*bars[:MOST_BARS], rest]
 
 
-def _figure(bars: Sequence[Bar], heading: str, metric: Metric[AnyTotals]) -> go.Figure:
+def _figure(bars: Sequence[Bar], heading: str, metric: Metric[ShownTotals]) -> go.Figure:
     unit = units.of(metric)
     texts = [unit.text(bar.amount) for bar in bars]
     places = [str(place) for place in range(len(bars))]  # names may be equal once they are cut short

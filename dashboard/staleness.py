@@ -9,10 +9,9 @@ from dashboard import access, data, formats
 from dashboard.data import SyncStatus
 from sync.freshness import Freshness
 from sync.models import PROVIDER_NAMES, RunState, Source
+from sync.sentences import ENDED
 
 STALE = ("amber", "red")
-BROKEN = (RunState.FAILED, RunState.INTERRUPTED)
-ENDED = {RunState.FAILED: "failed", RunState.INTERRUPTED: "was interrupted", RunState.SKIPPED: "was skipped"}
 
 
 def warn(sources: Sequence[Source], zone: ZoneInfo) -> None:
@@ -25,28 +24,32 @@ def warn(sources: Sequence[Source], zone: ZoneInfo) -> None:
 
 
 def _is_wanting(state: Freshness) -> bool:
-    return state.through is not None and (state.level in STALE or _is_broken(state))
+    return _is_broken(state) or (state.through is not None and state.level in STALE)
 
 
 def _is_broken(state: Freshness) -> bool:
-    return state.latest is not None and state.latest.state in BROKEN
+    return state.latest is not None and state.latest.is_broken
 
 
 def _warn(state: Freshness, status: SyncStatus, zone: ZoneInfo) -> None:
-    if state.through is None or state.age is None:
-        return
-    since = f"{formats.clock(state.through, zone, now=data.now())} ({formats.age(state.age)})"
-    sentence = f"{PROVIDER_NAMES[state.source]}: these numbers end at {since}. {_why(state, status)}"
-    strip, action = st.columns([7, 1], vertical_alignment="center")
+    sentence = f"{PROVIDER_NAMES[state.source]}: {_since(state, zone)}. {_why(state, status)}"
+    strip, action = st.columns([7, 2], vertical_alignment="center")
     strip.warning(formats.literal(sentence), icon=":material/schedule:")
     if access.current_user().is_admin:
         action.button(
-            "Retry",
+            "Try again",
             on_click=data.start_syncs,
+            args=(state.source,),
             disabled=status.is_busy,
             icon=":material/refresh:",
             key=f"retry {state.source}",
         )
+
+
+def _since(state: Freshness, zone: ZoneInfo) -> str:
+    if state.through is None or state.age is None:
+        return "never synced, so nothing of it is in these numbers"
+    return f"these numbers end at {formats.clock(state.through, zone, now=data.now())} ({formats.age(state.age)})"
 
 
 def _why(state: Freshness, status: SyncStatus) -> str:

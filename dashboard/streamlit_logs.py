@@ -4,6 +4,8 @@ import logging
 
 from streamlit import logger as streamlits
 
+from sync import logs
+
 
 def hand_on() -> None:
     """Keep Streamlit from giving its loggers, also later ones, handlers of their own. May be repeated.
@@ -16,6 +18,5 @@ def hand_on() -> None:
 
 
 def _hand_on(logger: logging.Logger) -> None:
-    if handler := getattr(logger, "streamlit_console_handler", None):
-        logger.removeHandler(handler)
-    logger.propagate = True
+    logs.hand_on(logger)
+    logger.propagate = True  # without a handler of its own, too

@@ -108,7 +108,7 @@ def _show_failures(status: SyncStatus) -> None:
 def _failure(state: Freshness, status: SyncStatus) -> str | None:
     """Return why the latest run of a source did not end well, if it did not."""
     latest, name = state.latest, PROVIDER_NAMES[state.source]
-    if latest and latest.state in words.BROKEN:
+    if latest and latest.is_broken:
         return f"{name} sync {latest.state}: {latest.message}"
     if state.source in status.problems:
         return f"{name} sync failed: {status.problems[state.source]}"

@@ -13,9 +13,9 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from dashboard import changes, data, kpis, units
 from dashboard.buckets import Progress, whole
 from dashboard.csv_export import Cell, to_csv
-from dashboard.formats import UNKNOWN, Amount
-from dashboard.usages import AnyTotals, Usage
-from sync.metrics import Metric
+from dashboard.formats import UNKNOWN
+from dashboard.usages import ShownTotals, Usage
+from sync.metrics import Amount, Metric
 from sync.models import UNASSIGNED, Workspace
 
 TOTAL = "Total"
@@ -97,20 +97,20 @@ class Table(Generic[T]):
 
 
 def by_workspace(
-    usage: Usage[AnyTotals],
-    metrics: Sequence[Metric[AnyTotals]],
+    usage: Usage[ShownTotals],
+    metrics: Sequence[Metric[ShownTotals]],
     progress: Sequence[Progress],
     *,
     workspaces: frozenset[int] | None = None,
-    before: Usage[AnyTotals] | None = None,
-) -> Table[AnyTotals]:
+    before: Usage[ShownTotals] | None = None,
+) -> Table[ShownTotals]:
     """Return these workspaces, used or not: ranked by the first metric, then Unassigned, then the total."""
 
     def rank(workspace: Workspace) -> tuple[bool, Amount]:
         return workspace.id == UNASSIGNED, -(metrics[0].value(usage.of(workspace.id)) or 0)
 
     shown = [each for each in data.workspaces() if workspaces is None or each.id in workspaces]
-    rows: list[Row[AnyTotals]] = [
+    rows: list[Row[ShownTotals]] = [
         Row(
             name=workspace.name,
             totals=usage.of(workspace.id),

@@ -9,23 +9,23 @@ from sync.metrics import CombinedTotals
 from sync.models import ElevenLabsTotals, Statement, TwilioTotals
 from sync.usage import by_workspace, costs_over_time, over_time, total_of
 
-AnyTotals = TypeVar("AnyTotals", TwilioTotals, ElevenLabsTotals, CombinedTotals)
+ShownTotals = TypeVar("ShownTotals", TwilioTotals, ElevenLabsTotals, CombinedTotals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage(Generic[AnyTotals]):
+class Usage(Generic[ShownTotals]):
     """Keys of `by_workspace` are workspace ids. Token usage per model is in none of it.
 
     `over_time` gives of one workspace only what its lines in tables show, the cost and what still awaits a price.
     """
 
-    by_workspace: Mapping[int, AnyTotals]
-    total: AnyTotals
-    totals_over_time: Sequence[AnyTotals]
-    over_time: Callable[[int], list[AnyTotals]]
-    nothing: AnyTotals
+    by_workspace: Mapping[int, ShownTotals]
+    total: ShownTotals
+    totals_over_time: Sequence[ShownTotals]
+    over_time: Callable[[int], list[ShownTotals]]
+    nothing: ShownTotals
 
-    def of(self, workspace_id: int) -> AnyTotals:
+    def of(self, workspace_id: int) -> ShownTotals:
         return self.by_workspace.get(workspace_id, self.nothing)
 
 
@@ -87,7 +87,7 @@ def only_elevenlabs(usage: Usage[ElevenLabsTotals]) -> Usage[CombinedTotals]:
     return combined(_nothing(TwilioTotals(), usage), usage)
 
 
-def _nothing(nothing: AnyTotals, like: "Usage[TwilioTotals] | Usage[ElevenLabsTotals]") -> Usage[AnyTotals]:
+def _nothing(nothing: ShownTotals, like: "Usage[TwilioTotals] | Usage[ElevenLabsTotals]") -> Usage[ShownTotals]:
     buckets = len(like.totals_over_time)
     return Usage(
         by_workspace={},

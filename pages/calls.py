@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import call_costs, call_detail, call_summary, data, empty, filters, headers, staleness
+from dashboard import call_costs, call_detail, call_summary, callers, data, empty, filters, headers, staleness
 from sync.models import SOURCES
 
 CALL = "call"  # in the URL: the id of a leg or a conversation
@@ -22,7 +22,7 @@ if asked := st.query_params.get(CALL):
     zone = filters.current_zone()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("All calls", on_click=show_list, icon=":material/arrow_back:")
-        masked = not st.toggle("Show full numbers", key="full numbers")
+        masked = not callers.switch()
     detail = data.call(asked)
     if detail:
         call_detail.show(detail, zone, masked=masked)
@@ -35,11 +35,8 @@ view = filters.choose(compare=False)
 question = call_costs.choose(view)
 with st.skeleton(height=600):
     summary = data.call_summary(question.wanted)
-missing = [
-    *headers.unpriced(summary.twilio.unpriced_calls, "call leg"),
-    *headers.unpriced(summary.elevenlabs.unpriced_conversations, "conversation"),
-]
-headers.caption(view.period, SOURCES, missing)
+missing = headers.unpriced(legs=summary.twilio.unpriced_calls, conversations=summary.elevenlabs.unpriced_conversations)
+headers.caption(view, SOURCES, missing)
 empty.warn_of_unconfigured(SOURCES)
 staleness.warn(SOURCES, view.period.zone)
 
@@ -50,7 +47,7 @@ if not summary.count:
         if st.button("Open it", icon=":material/open_in_new:"):
             open_call(found.call.call_id)
     elif question.wanted.is_narrow:
-        st.info("No call of this period meets the filters.", icon=empty.FILTER)
+        st.info("No call in this period matches the filters.", icon=empty.FILTER)
         st.button("Reset the filters", on_click=call_costs.reset, icon=empty.FILTER)
     else:
         empty.explain(SOURCES, view.period, view.workspace_names)
@@ -58,7 +55,7 @@ if not summary.count:
 
 call_summary.show(summary, data.currency())
 with st.container(horizontal=True, vertical_alignment="center"):
-    masked = not st.toggle("Show full numbers", key="full numbers")
+    masked = not callers.switch()
     st.caption("Select a row to open the call.", width="content")
 call_costs.show(question, summary.count, view.period.zone, masked=masked, on_open=open_call)
 st.download_button(
@@ -66,7 +63,7 @@ st.download_button(
     data=call_costs.csv(
         question,
         summary.count,
-        headers.notes("Calls", view.period, SOURCES, workspaces=view.workspace_names),
+        headers.notes("Calls", view, SOURCES, missing),
         view.period.zone,
         masked=masked,
     ),

@@ -1,5 +1,6 @@
 """What do the agents cost?"""
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -34,15 +35,15 @@ with st.skeleton(height=600):
     usage = data.elevenlabs(period, buckets, workspaces)
     before = data.elevenlabs(view.compared_with, None, workspaces) if view.compared_with else None
 total, over_time = usage.total, usage.totals_over_time
-missing = headers.unpriced(total.unpriced_conversations, "conversation")
-headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
+missing = headers.unpriced(conversations=total.unpriced_conversations)
+headers.caption(view, SOURCES, missing)
 empty.warn_of_unconfigured(SOURCES)
 staleness.warn(SOURCES, period.zone)
 if not total.total_conversations:
     empty.explain(SOURCES, period, view.workspace_names)
     st.stop()
 
-progress = buckets.progress(data.data_through(SOURCES))
+progress = data.progress(buckets, SOURCES)
 shown = elevenlabs_metrics.elevenlabs()
 kpis.show(shown[:4], total, over_time, progress, before=before.total if before else None)
 kpis.show(shown[4:], total, before=before.total if before else None)
@@ -50,13 +51,7 @@ kpis.show(shown[4:], total, before=before.total if before else None)
 costs = only_elevenlabs(usage).totals_over_time
 charts.show(charts.cost_bars("Cost", parts.elevenlabs_parts(costs), costs), buckets, progress, key="cost")
 
-notes = partial(
-    headers.notes,
-    period=period,
-    sources=SOURCES,
-    workspaces=view.workspace_names,
-    compared_with=view.compared_with,
-)
+notes = partial(headers.notes, view=view, sources=SOURCES, missing=missing)
 tables.show(
     tables.by_workspace(usage, shown, progress, workspaces=workspaces, before=before),
     notes("ElevenLabs by workspace"),
@@ -67,12 +62,18 @@ tables.show(
 if usage.of(UNASSIGNED) != usage.nothing:
     links.offer_registration()
 
+llm_usage = data.llm_usage(period, workspaces)
 st.subheader("Without the free allowances")
-allowances.show(total, before.total if before else None)
+allowances.show(
+    replace(total, llm_usage=llm_usage),
+    replace(before.total, llm_usage=data.llm_usage(view.compared_with, workspaces))
+    if before and view.compared_with
+    else None,
+)
 
 st.subheader("Language models")
 tables.show(
-    llm_models.table(data.llm_usage(period, workspaces)),
+    llm_models.table(llm_usage),
     notes("Language models"),
     name="Tokens and price by language model",
     file_name=f"voice-ledger-models-{period.slug}.csv",

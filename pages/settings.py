@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import filters
+from dashboard import callers, filters
 from dashboard.registry import (
     agents,
     configuration,
@@ -17,7 +17,7 @@ from dashboard.registry import (
 st.title("Settings")
 with proposals.row():
     zone = filters.choose_zone()
-    names.switch()
+    callers.switch()
 st.caption(f"Which number is whose? Dates are days in {zone}, from midnight on; they are stored in UTC.")
 if not names.of_clients():
     st.info(unregistered.FIRST_STEPS, icon=":material/group_add:")

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import (
     breakdowns,
     charts,
+    colours,
     data,
     empty,
     filters,
@@ -33,8 +34,8 @@ with st.skeleton(height=600):
     usage = data.twilio(period, buckets, workspaces)
     before = data.twilio(view.compared_with, None, workspaces) if view.compared_with else None
 total, over_time, currency = usage.total, usage.totals_over_time, data.currency()
-missing = headers.unpriced(total.unpriced_calls, "call leg")
-headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
+missing = headers.unpriced(legs=total.unpriced_calls)
+headers.caption(view, SOURCES, missing)
 empty.warn_of_unconfigured(SOURCES)
 staleness.warn(SOURCES, period.zone)
 if not total.total_legs:
@@ -42,7 +43,7 @@ if not total.total_legs:
     st.stop()
 
 through = data.data_through(SOURCES)
-progress = buckets.progress(through)
+progress = data.progress(buckets, SOURCES)
 shown = metrics.twilio(currency)
 kpis.show(shown[:4], total, over_time, progress, before=before.total if before else None)
 kpis.show(shown[4:], total, before=before.total if before else None)
@@ -52,16 +53,10 @@ with cost:
     bars = charts.cost_bars("Cost", [parts.twilio_part(currency)], only_twilio(usage).totals_over_time, currency)
     charts.show(bars, buckets, progress, key="cost")
 with calls:
-    bars = charts.count_bars("Calls", parts.TWILIO_COLOUR, [totals.total_calls for totals in over_time])
+    bars = charts.count_bars("Calls", colours.TWILIO, [totals.total_calls for totals in over_time])
     charts.show(bars, buckets, progress, key="calls")
 
-notes = partial(
-    headers.notes,
-    period=period,
-    sources=SOURCES,
-    workspaces=view.workspace_names,
-    compared_with=view.compared_with,
-)
+notes = partial(headers.notes, view=view, sources=SOURCES, missing=missing)
 tables.show(
     tables.by_workspace(usage, shown, progress, workspaces=workspaces, before=before),
     notes("Twilio by workspace"),

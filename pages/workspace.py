@@ -39,18 +39,16 @@ with st.skeleton(height=600):
 if both is None:
     st.stop()
 total = both.usage.total
-missing = [
-    *headers.unpriced(total.twilio.unpriced_calls, "call leg"),
-    *headers.unpriced(total.elevenlabs.unpriced_conversations, "conversation"),
-]
-headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
+missing = headers.unpriced(legs=total.twilio.unpriced_calls, conversations=total.elevenlabs.unpriced_conversations)
+headers.caption(view, SOURCES, missing)
+empty.warn_of_unconfigured(SOURCES)
 staleness.warn(SOURCES, period.zone)
 if workspace == UNASSIGNED:
     links.offer_registration()
 if both.is_empty:
     empty.explain(SOURCES, period, view.workspace_names, is_fixed=True)
 else:
-    progress = buckets.progress(data.data_through(SOURCES))
+    progress = data.progress(buckets, SOURCES)
     before = both.before.total if both.before else None
     kpis.show(both.metrics, total, both.usage.totals_over_time, progress, before=before)
     shares.show(view, both)
@@ -61,13 +59,7 @@ else:
         links.show_workspace_on("twilio", "Its part of Twilio", name, icon=":material/call:")
         links.show_workspace_on("elevenlabs", "Its part of ElevenLabs", name, icon=":material/graphic_eq:")
 
-notes = partial(
-    headers.notes,
-    period=period,
-    sources=SOURCES,
-    workspaces=view.workspace_names,
-    compared_with=view.compared_with,
-)
+notes = partial(headers.notes, view=view, sources=SOURCES, missing=missing)
 with sections.section("Numbers"):
     st.subheader("Numbers")
     phone_list.show(workspace, period.zone)

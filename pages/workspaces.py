@@ -14,18 +14,15 @@ with st.skeleton(height=600):
 if both is None:
     st.stop()
 usage, total = both.usage, both.usage.total
-missing = [
-    *headers.unpriced(total.twilio.unpriced_calls, "call leg"),
-    *headers.unpriced(total.elevenlabs.unpriced_conversations, "conversation"),
-]
-headers.caption(period, SOURCES, missing, compared_with=view.compared_with)
+missing = headers.unpriced(legs=total.twilio.unpriced_calls, conversations=total.elevenlabs.unpriced_conversations)
+headers.caption(view, SOURCES, missing)
 empty.warn_of_unconfigured(SOURCES)
 staleness.warn(SOURCES, period.zone)
 if both.is_empty:
     empty.explain(SOURCES, period, view.workspace_names)
     st.stop()
 
-progress = buckets.progress(data.data_through(SOURCES))
+progress = data.progress(buckets, SOURCES)
 before = both.before.total if both.before else None
 kpis.show(both.metrics, total, usage.totals_over_time, progress, before=before)
 
@@ -38,13 +35,7 @@ with by_workspace:
 st.caption("Choose a row to open its workspace.")
 tables.show(
     tables.by_workspace(usage, both.columns, progress, workspaces=view.workspaces, before=both.before),
-    headers.notes(
-        "Usage and cost by workspace",
-        period,
-        SOURCES,
-        workspaces=view.workspace_names,
-        compared_with=view.compared_with,
-    ),
+    headers.notes("Usage and cost by workspace", view, SOURCES, missing),
     name="Usage and cost by workspace",
     file_name=f"voice-ledger-workspaces-{period.slug}.csv",
     on_open=links.open_workspace,

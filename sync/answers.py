@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import simplejson
 
-from sync.metrics import Metric, derived
+from sync.metrics import Metric
 from sync.models import SyncRun
 from sync.times import iso
 
@@ -34,8 +34,8 @@ def plain(value: Any) -> Any:
 
 
 def of_totals(totals: T, metrics: Iterable[Metric[T]]) -> dict[str, Any]:
-    """Return totals field by field, then what is computed from them, as the pages and downloads show it."""
-    return {**_fields(totals), **derived(metrics, totals)}
+    """Return totals field by field and what is computed from them, as the pages and downloads show it."""
+    return {**_fields(totals), **{metric.key: metric.value(totals) for metric in metrics}}
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sync import answers, openapi, prometheus
 from sync.api_gate import BearerAuth, BoundedBody, Json
 from sync.api_reads import Reads
+from sync.backfill import USUAL_BACKFILL
 from sync.background import background_syncs
 from sync.bootstrap import Services
-from sync.elevenlabs_metrics import allowances, of_models
+from sync.elevenlabs_metrics import elevenlabs, of_models, with_allowances
 from sync.errors import (
     AlreadyRunningError,
     NotConfiguredError,
@@ -30,15 +31,15 @@ from sync.errors import (
     StoreError,
     VoiceLedgerError,
 )
-from sync.freshness import freshness
-from sync.metrics import USD, CombinedTotals, Metric, combined, derived, twilio
+from sync.freshness import freshness_of
+from sync.metrics import USD, CombinedTotals, Metric, combined, derived, stored, twilio
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
+from sync.openapi import MOST_RUNS, USUAL_RUNS
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
 
 ROOT = "/api"
-MOST_RUNS = 1000
-USUAL_BACKFILL = timedelta(days=396)  # 13 months
-SCRAPE_WITHIN = 8.0  # seconds; Prometheus gives up after 10, and a store that is down is asked again for a minute
+STORE_WITHIN = 8.0  # seconds; Prometheus and Docker give up after 10, and a store that is down is asked for a minute
+UNREADABLE = "The store cannot be read; the log and `python -m sync doctor` say why."
 LARGEST_ID = 2**63 - 1  # that a database can hold
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ class Api:
         self._services = services
         self._store = services.store
         self._background = background_syncs(services)
+        self._one_look = Reads(at_once=1).endpoint(self._health)
 
     def sync_twilio(self, request: Request) -> Json:
         return self._sync("twilio")
@@ -111,7 +113,7 @@ class Api:
         total = total_of(usage.values(), ElevenLabsTotals())
         return Json(
             {
-                **_stats(self._store.workspaces(), usage, ElevenLabsTotals(), allowances(), since, until),
+                **_stats(self._store.workspaces(), usage, ElevenLabsTotals(), with_allowances(), since, until),
                 "llm_models": of_models(total.llm_usage),
             }
         )
@@ -129,8 +131,8 @@ class Api:
                     {
                         "id": workspace.id,
                         "name": workspace.name,
-                        "twilio": _snapshot(calls.get(workspace.id)),
-                        "elevenlabs": _snapshot(talks.get(workspace.id)),
+                        "twilio": _snapshot(calls.get(workspace.id), stored(twilio(currency or USD), TwilioTotals)),
+                        "elevenlabs": _snapshot(talks.get(workspace.id), elevenlabs()),
                         **derived(shown, _together(calls.get(workspace.id), talks.get(workspace.id))),
                     }
                     for workspace in self._store.workspaces()
@@ -141,7 +143,7 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         """The numbers that Prometheus scrapes. A store that is down is one of them, not a scrape that failed."""
         figures: prometheus.Figures | None = None
-        with move_on_after(SCRAPE_WITHIN), suppress(StoreError):
+        with move_on_after(STORE_WITHIN), suppress(StoreError):
             figures = await to_thread.run_sync(self._figures, abandon_on_cancel=True)
         return Response(prometheus.exposition(figures), headers={"content-type": prometheus.CONTENT_TYPE})
 
@@ -151,13 +153,23 @@ class Api:
     def openapi_document(self, request: Request) -> Json:
         return Json(openapi.document())
 
-    def health(self, request: Request) -> Json:
-        """Process up, store reachable, and how old the newest data of each source is, in seconds."""
+    async def health(self, request: Request) -> Response:
+        """Process up, store reachable, and how old the newest data of each source is, in seconds.
+
+        Anybody may ask, so all who wait share one look at the store, whatever else they say.
+        """
+        with move_on_after(STORE_WITHIN):
+            return await self._one_look(Request({**request.scope, "query_string": b""}))
+        return Json({"status": "failed", "store": UNREADABLE}, status_code=503)
+
+    def _health(self, request: Request) -> Json:
         now = self._services.clock()
         try:
-            states = {source: freshness(self._store, source, now=now) for source in self._services.sources()}
+            runs = self._store.notable_runs()
         except StoreError as exc:
-            return Json({"status": "failed", "store": str(exc)}, status_code=503)
+            log.warning("The store cannot be read", problem=str(exc))  # which may name a file: not for everybody
+            return Json({"status": "failed", "store": UNREADABLE}, status_code=503)
+        states = {source: freshness_of(runs, source, now=now) for source in self._services.sources()}
         ages = {
             source: {
                 "data_through": state.through,
@@ -193,10 +205,10 @@ def _stats(
     }
 
 
-def _snapshot(snapshot: Snapshot[TwilioTotals] | Snapshot[ElevenLabsTotals] | None) -> dict[str, Any] | None:
+def _snapshot(snapshot: Snapshot[AnyTotals] | None, metrics: Sequence[Metric[AnyTotals]]) -> dict[str, Any] | None:
     if snapshot is None:
         return None
-    return {"snapshot_date": snapshot.snapshot_date, **answers.of_totals(snapshot.totals, ())}
+    return {"snapshot_date": snapshot.snapshot_date, **answers.of_totals(snapshot.totals, metrics)}
 
 
 def _together(calls: Snapshot[TwilioTotals] | None, talks: Snapshot[ElevenLabsTotals] | None) -> CombinedTotals:
@@ -236,7 +248,7 @@ def _moment(text: str | None, name: str) -> datetime | None:
 
 
 def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "50")
+    text = request.query_params.get("limit", str(USUAL_RUNS))
     if not text.isdecimal() or len(text) > len(str(MOST_RUNS)) or not 1 <= int(text) <= MOST_RUNS:
         raise HTTPException(400, f"limit must be a number from 1 to {MOST_RUNS}.")
     return int(text)

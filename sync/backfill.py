@@ -10,20 +10,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sync.ahead import run_ahead
 from sync.batches import in_batches
 from sync.errors import ProviderError, StoreError
-from sync.jobs import CallSource, ConversationSource, ids_to_fetch
-from sync.models import CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun
+from sync.jobs import (
+    CALLS_A_BATCH,
+    CONVERSATIONS_A_BATCH,
+    FAILED_BEFORE,
+    CallSource,
+    ConversationSource,
+    ids_to_fetch,
+    once_more,
+)
+from sync.models import CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun, Window
 from sync.runs import Conditions, Run, is_alive, open_run
-from sync.slices import Walk, Window
+from sync.slices import Walk
 from sync.store import Store
 
-CALLS_A_BATCH = 1000
-CONVERSATIONS_A_BATCH = 200
+USUAL_BACKFILL = timedelta(days=396)  # 13 months, for whoever does not say how far back
 LISTED_A_BATCH = 100
 SAVE_WITHIN = 0.1  # seconds: a stop is heeded soon, and a crash costs little, although answers are slow
 CALLS_AHEAD = 3  # batches
@@ -36,7 +43,6 @@ LOOK_FOR_HOURLY_RUN = 2.0  # seconds
 WAIT_FOR_HOURLY_RUN = 0.5
 RECENT_RUNS = 10
 UNFINISHED_BACKFILLS = 100
-FAILED_BEFORE = 1000
 
 
 class PastCalls(CallSource, Protocol):
@@ -75,7 +81,7 @@ def backfill_twilio(provider: PastCalls, store: Store, window: Window, condition
         while parents := set(store.missing_parents(since=backfill.oldest)) - asked:
             backfill.save_each(provider.calls(sorted(parents)))
             asked |= parents
-        backfill.save_each(provider.calls(backfill.take_failed()))
+        backfill.save_each(once_more(provider.calls(backfill.take_failed())))
     return store.run(backfill.run.id) or backfill.run.record
 
 
@@ -85,7 +91,7 @@ def backfill_elevenlabs(provider: PastConversations, store: Store, window: Windo
         listed = run_ahead(_list_conversations(provider, store, backfill.walk), at_most=LISTED_AHEAD)
         with closing(listed):
             backfill.save_each(provider.conversations(backfill.ids_of(listed)))
-        backfill.save_each(provider.conversations(backfill.take_failed()))
+        backfill.save_each(once_more(provider.conversations(backfill.take_failed())))
         if backfill.broken_off:
             raise backfill.broken_off
     return store.run(backfill.run.id) or backfill.run.record
@@ -147,28 +153,36 @@ class _Backfill:
         self._source = run.record.source
         self._store = store
         self._conditions = conditions
+        self._failed_before = self._listed_failures()
+        self._put_off: set[str] = set()
         self._failed: set[str] = set()
         self._refresh_at = time.monotonic() + REFRESH_EVERY
         self._looked_at = 0.0
 
     def ids_of(self, listed: Iterable[_Listed]) -> Iterator[str]:
-        """Yield the ids to fetch as they are asked for. What a list gave before it broke off is still fetched."""
+        """Yield the ids to fetch as they are asked for. What a list gave before it broke off is still fetched.
+
+        Those that failed in a run before wait until the end: if they fail again, the provider may well work.
+        """
         try:
             for part in listed:
                 self.walk.take(part.slice, part.ids, is_last=part.is_last)
                 self.save(part.entries)
-                yield from part.ids
+                self._put_off.update(self._failed_before.intersection(part.ids))
+                yield from (record_id for record_id in part.ids if record_id not in self._failed_before)
         except ProviderError as exc:
             self.broken_off = exc
 
     def take_failed(self) -> list[str]:
         """Return what failed so far, in this run or one before, to try it again."""
         failed, self._failed = self._failed, set()
-        listed = {failure.record_id for failure in self._store.failures(self._source, limit=FAILED_BEFORE)}
-        earlier = listed - failed - {""}
-        self.walk.listed += len(earlier)
+        others = self._listed_failures() - failed - self._put_off
+        self.walk.listed += len(others)
         self.run.count(failed=-len(failed), done=-len(failed))
-        return sorted(failed | earlier)
+        return sorted(failed | self._put_off | others)
+
+    def _listed_failures(self) -> set[str]:
+        return {failure.record_id for failure in self._store.failures(self._source, limit=FAILED_BEFORE)} - {""}
 
     def save_each(self, entries: Iterable[Entry]) -> None:
         size = CALLS_A_BATCH if self._source == "twilio" else CONVERSATIONS_A_BATCH
@@ -188,7 +202,7 @@ class _Backfill:
         if conversations:
             self._store.save_conversations(conversations, refresh=False)
         for entry in batch:
-            self.walk.came(_id(entry))
+            self.walk.came(entry.record_id)
         self.run.count(
             done=len(batch),
             saved=len(legs) + len(conversations),
@@ -251,9 +265,3 @@ def _walked(store: Store, source: Source) -> list[Window]:
         if run.position:
             walked.append((run.position, run.window_end))
     return walked
-
-
-def _id(entry: Entry) -> str:
-    if isinstance(entry, CallLeg):
-        return entry.sid
-    return entry.conversation_id if isinstance(entry, Conversation) else entry.record_id

@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from sync.copying import FAILURES, OnProgress, copy_store, difference, key_of, owners, pages
+from sync.copying import FAILURES, OnProgress, copy_store, difference, owners, pages
 from sync.errors import StoreError
 from sync.models import PROVIDER_NAMES, SOURCES, RunState, SyncRun
+from sync.sentences import counted
 from sync.store import Store
 from sync.times import utc_now
 
@@ -106,10 +107,10 @@ def _refuse_other_content(store: Store, backup: Store) -> None:
     if not _is_part_of(store, backup):
         rows = store.count_rows()
         raise StoreError(
-            f"The store holds data that is not in the backup ({rows['calls']:,} calls, "
-            f"{rows['elevenlabs_conversations']:,} conversations, {rows['workspace_phones']:,} numbers, "
-            f"{rows['sync_runs']:,} runs); restore into an empty one: set DATABASE_PATH to a new file, or SUPABASE_URL "
-            "to a new project."
+            f"The store holds data that is not in the backup ({counted(rows['calls'], 'call leg')}, "
+            f"{counted(rows['elevenlabs_conversations'], 'conversation')}, "
+            f"{counted(rows['workspace_phones'], 'number')}, {counted(rows['sync_runs'], 'run')}); "
+            "restore into an empty one: set DATABASE_PATH to a new file, or SUPABASE_URL to a new project."
         )
 
 
@@ -121,8 +122,8 @@ def _is_part_of(store: Store, backup: Store) -> bool:
         and _runs(store) <= _runs(backup)
         and _failures(store) <= _failures(backup)
         and all(
-            backup.known_versions(source, [key_of(record) for record in page])
-            == {key_of(record): record.fetched_at for record in page}
+            backup.known_versions(source, [record.record_id for record in page])
+            == {record.record_id: record.fetched_at for record in page}
             for source in SOURCES
             for page in pages(store, source, list(store.day_digests(source)))
         )

@@ -227,7 +227,7 @@ def _supabase(settings: Settings, patience: timedelta | None) -> Store:
         raise ConfigurationError("Supabase is not configured; set SUPABASE_URL and SUPABASE_KEY in .env.")
     if settings.is_demo and urlsplit(settings.supabase_url).hostname not in LOOPBACK:
         raise ConfigurationError(
-            "SUPABASE_URL is set but no provider is, and demo data does not belong into your project; set the keys of "
+            "SUPABASE_URL is set but no provider is, and demo data does not belong in your project; set the keys of "
             "Twilio or ElevenLabs in .env, too."
         )
     key = settings.supabase_key.get_secret_value()

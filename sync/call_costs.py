@@ -1,12 +1,12 @@
 """What one call cost in all: its legs and its conversations together, and how such calls are asked for."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from sync.models import (
     AnyTotals,
@@ -117,6 +117,19 @@ class CallCost:
     @property
     def has_foreign_currency(self) -> bool:
         return self.price_unit not in (None, "USD")
+
+
+AMOUNTS = ("twilio_cost", "elevenlabs_cost", "platform_price", "llm_price", "total_cost")
+
+
+def known_amounts(stored: Mapping[str, Any], amount: Callable[[Any], Decimal]) -> dict[str, Decimal | None]:
+    """Return the amounts of a call as a store has them, but none of a provider whose records are not all priced."""
+    amounts = {name: None if stored[name] is None else amount(stored[name]) for name in AMOUNTS}
+    if not stored["legs"] or stored["unpriced_legs"]:
+        amounts["twilio_cost"] = None
+    if not stored["conversations"] or stored["unpriced_conversations"]:
+        amounts["elevenlabs_cost"] = None
+    return amounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

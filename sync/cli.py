@@ -21,7 +21,7 @@ from sync.limits import MOST
 from sync.models import PROVIDER_NAMES, RunState, Source
 from sync.phones import Imported, import_phones, read_file
 from sync.progress import shown_progress
-from sync.sentences import describe, describe_effect
+from sync.sentences import counted, describe, describe_effect
 from sync.verify import verify as run_checks
 
 app = typer.Typer(
@@ -120,17 +120,17 @@ def start(port: Annotated[int, typer.Option(help="Of the dashboard.")] = 3093) -
 def verify(as_json: Json = False) -> None:
     """Check tables, duplicates, data, registered numbers, and that every balance equals its records."""
     with services() as opened:
-        findings = list(run_checks(opened.store))
+        findings = list(run_checks(opened.store, opened.sources()))
     show_findings(findings, as_json=as_json)
 
 
 @phones.command(name="import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="CSV: workspace,phone_number,label,valid_from,valid_until")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would become of each row.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would become of each row.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Register the numbers of a CSV file; rows that cannot be are told, the others are kept."""
+    """Register the numbers of a CSV file; rows that cannot be registered are reported; the others are kept."""
     with services() as opened:
         imported = import_phones(opened.store, read_file(file), dry_run=dry_run)
         currency = opened.store.price_unit()
@@ -149,8 +149,8 @@ def import_file(
 
 def _fates(imported: Imported) -> str:
     fates = Counter(row.fate for row in imported.rows)
-    counts = ", ".join(f"{count} {fate}" for fate, count in fates.items())
-    return f"{len(imported.rows)} rows: {counts}." if counts else "The file has no rows."
+    counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items())
+    return f"{counted(len(imported.rows), 'row')}: {counts}." if counts else "The file has no rows."
 
 
 def _sync(sources: list[Source] | None, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """`python -m sync doctor`: what is wrong with this installation, and what to do about it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from sync import settings, verify
 from sync.bootstrap import SOMEBODY_WAITS, Providers, configured_kind, open_store
 from sync.cli_console import show_findings, told_errors
 from sync.doctor import ledger, machine, providers
-from sync.doctor.rounds import attempt
+from sync.errors import VoiceLedgerError
 from sync.models import SOURCES, Source
 from sync.settings import NOT_CONFIGURED, Settings, Sound
 from sync.store import Store
@@ -43,6 +43,17 @@ def _examine(sound: Sound) -> Iterator[Finding]:
             yield from attempt(f"{source} credentials", partial(_ask, sound.settings, source))
     if "supabase" not in sound.unsure:
         yield from attempt("store", partial(_look_into_store, sound.settings))
+
+
+def attempt(check: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds, and what keeps it from finding more; its sentences never hold a value."""
+    try:
+        yield from look()
+    except VoiceLedgerError as exc:
+        yield Finding(check=check, ok=False, message=str(exc))
+    except Exception as exc:  # noqa: BLE001  the checks go on whatever one of them met
+        message = f"The check of {check} met an error in the program ({type(exc).__name__}); report it."
+        yield Finding(check=check, ok=False, message=message)
 
 
 def _ask(configured: Settings, source: Source) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from sync.bootstrap import configured_kind, new_backup, open_backup, open_store
 from sync.cli_console import err, out, told_errors
 from sync.copying import copy_store
 from sync.progress import shown_copying
+from sync.sentences import counted
 
 app = typer.Typer()
 
@@ -32,7 +33,7 @@ def copy(
     origin: Annotated[StoreName, typer.Option("--from", help="The store that is read.")],
     target: Annotated[StoreName, typer.Option("--to", help="The store that is written.")],
 ) -> None:
-    """Move house: copy all data between SQLite and Supabase, and compare all balances at the end. May be repeated."""
+    """Copy everything to the other store, and compare all balances at the end. May be repeated."""
     if origin == target:
         raise typer.BadParameter("--from and --to must differ.")
     with told_errors():
@@ -44,7 +45,7 @@ def copy(
         ):
             copy_store(read, written, on_progress=show)
             counts = written.count_rows()
-    out.print(f"Copied {_counted(counts)}; all balances are equal on both sides.")
+    out.print(f"Copied {_records(counts)}; all balances are equal on both sides.")
 
 
 @app.command()
@@ -67,7 +68,7 @@ def backup(
             )
         size = file.stat().st_size / 1e6
     took = time.monotonic() - start
-    out.print(escape(f"Backed up {_counted(counts)} into {file} ({size:,.1f} MB) in {took:.1f} s."))
+    out.print(escape(f"Backed up {_records(counts)} into {file} ({size:,.1f} MB) in {took:.1f} s."))
 
 
 @app.command()
@@ -79,8 +80,8 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that `backup` wrot
         with closing(open_store(configured, configured_kind(configured))) as store, shown_copying(err) as show:
             counts = backups.restore(store, file, data=configured.data_name, open_backup=open_backup, on_progress=show)
     took = time.monotonic() - start
-    out.print(f"Restored {_counted(counts)} in {took:.1f} s; all balances equal those of the backup.")
+    out.print(f"Restored {_records(counts)} in {took:.1f} s; all balances equal those of the backup.")
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return f"{counts['calls']:,} calls and {counts['elevenlabs_conversations']:,} conversations"
+def _records(counts: Mapping[str, int]) -> str:
+    return f"{counted(counts['calls'], 'call leg')} and {counted(counts['elevenlabs_conversations'], 'conversation')}"

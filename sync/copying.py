@@ -95,10 +95,6 @@ def balances_by_name(store: Store, source: Source) -> dict[str, object]:
     return {names[s.workspace_id]: (s.snapshot_date, s.totals) for s in store.elevenlabs_snapshots()}
 
 
-def key_of(record: CallLeg | Conversation) -> str:
-    return record.sid if isinstance(record, CallLeg) else record.conversation_id
-
-
 def pages(store: Store, source: Source, days: Sequence[date], size: int = PAGE) -> Iterator[Page]:
     """Yield the records of these days, in order, and where a page reaches further, some of the days after."""
     read = store.calls_after if source == "twilio" else store.conversations_after
@@ -111,7 +107,7 @@ def pages(store: Store, source: Source, days: Sequence[date], size: int = PAGE) 
             if not page:
                 return
             yield page
-            place = (page[-1].started_at, key_of(page[-1]))
+            place = (page[-1].started_at, page[-1].record_id)
 
 
 def _copy_registry(origin: Store, target: Store) -> None:
@@ -174,8 +170,8 @@ def _copy_records(
 
 
 def _unknown(target: Store, source: Source, page: Page) -> list[CallLeg | Conversation]:
-    known = target.known_versions(source, [key_of(record) for record in page])
-    return [record for record in page if known.get(key_of(record)) != record.fetched_at]
+    known = target.known_versions(source, [record.record_id for record in page])
+    return [record for record in page if known.get(record.record_id) != record.fetched_at]
 
 
 def _save(target: Store, records: Sequence[CallLeg | Conversation]) -> None:

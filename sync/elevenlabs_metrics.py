@@ -1,6 +1,6 @@
 """The numbers of the agents: what conversations cost, what free allowances took, what each model's tokens cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -39,7 +39,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
             key="total_credits",
             label="Cost in credits",
             unit=CREDITS,
-            value=lambda totals: totals.total_credits,
+            value=lambda totals: known(totals.total_credits, totals.unpriced_conversations),
             formula="Sum of the credits charged. Credits are another measure of the same cost; never add the two.",
             source=CONVERSATIONS,
             direction="cost",
@@ -82,7 +82,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
             key="llm_charge",
             label="LLM charge",
             unit=CREDITS,
-            value=lambda totals: totals.llm_charge,
+            value=lambda totals: known(totals.llm_charge, totals.unpriced_conversations),
             formula="The part of the credits that language models take.",
             source=CONVERSATIONS,
             direction="cost",
@@ -91,7 +91,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
             key="call_charge",
             label="Call charge",
             unit=CREDITS,
-            value=lambda totals: totals.call_charge,
+            value=lambda totals: known(totals.call_charge, totals.unpriced_conversations),
             formula="The part of the credits that voice takes.",
             source=CONVERSATIONS,
             direction="cost",
@@ -100,7 +100,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
             key="free_minutes_consumed",
             label="Free minutes used",
             unit=MINUTES,
-            value=lambda totals: totals.free_minutes_consumed,
+            value=lambda totals: _known(totals.free_minutes_consumed, totals),
             formula="Minutes taken from the plan's free allowance.",
             source=CONVERSATIONS,
         ),
@@ -108,7 +108,7 @@ def elevenlabs() -> list[Metric[ElevenLabsTotals]]:
             key="free_llm_dollars_consumed",
             label="Free LLM dollars used",
             unit=USD,
-            value=lambda totals: totals.free_llm_dollars_consumed,
+            value=lambda totals: _known(totals.free_llm_dollars_consumed, totals),
             formula="LLM cost taken from the plan's free allowance.",
             source=CONVERSATIONS,
         ),
@@ -141,7 +141,7 @@ def llm_without_allowance(totals: ElevenLabsTotals) -> Decimal | None:
     ElevenLabs documents the LLM price as the sum of the prices of all tokens, and does not say that it leaves out
     the free ones. The tokens' own prices settle it either way; what was free would have cost at least that.
     """
-    listed = models_together(totals.llm_usage).price
+    listed = models_together(totals.llm_usage).price or Decimal(0)
     return _known(max(listed, totals.llm_price, totals.free_llm_dollars_consumed), totals)
 
 
@@ -150,11 +150,12 @@ def llm_paid(totals: ElevenLabsTotals) -> Decimal | None:
     return None if without is None else without - totals.free_llm_dollars_consumed
 
 
-def voice_without_allowance_at_most(totals: ElevenLabsTotals) -> Decimal | None:
-    """Return the voice price as if the minutes that were free had been paid like the others.
+def voice_without_allowance(totals: ElevenLabsTotals) -> Decimal | None:
+    """Return the voice price as if the minutes that were free had been paid like the others, on average.
 
-    An upper bound: it takes the reported price as that of the other minutes alone, which ElevenLabs does not say.
-    None where all minutes were free, since nothing then tells what one costs.
+    An estimate, and no bound: ElevenLabs does not say whether the reported price contains the free minutes, which makes
+    it too high, and chats without voice count among the minutes at a price of their own, which makes it too low. None
+    where all minutes were free, since nothing then tells what one costs.
     """
     free = totals.free_minutes_consumed
     if not free:
@@ -164,12 +165,16 @@ def voice_without_allowance_at_most(totals: ElevenLabsTotals) -> Decimal | None:
     return None if per_minute is None else totals.platform_price + per_minute * free
 
 
-def cost_without_allowances(totals: ElevenLabsTotals) -> tuple[Decimal | None, Decimal | None]:
-    """Return what LLM and voice would have cost at least, and at most; None where that is not known."""
-    llm, voice = llm_without_allowance(totals), _known(totals.platform_price, totals)
-    at_most = voice_without_allowance_at_most(totals)
-    at_least = None if llm is None or voice is None else llm + voice
-    return at_least, None if llm is None or at_most is None else llm + at_most
+def cost_without_allowances(totals: ElevenLabsTotals) -> Decimal | None:
+    """Return about what LLM and voice would have cost; None where that is not known."""
+    llm, voice = llm_without_allowance(totals), voice_without_allowance(totals)
+    return None if llm is None or voice is None else llm + voice
+
+
+def with_allowances() -> list[Metric[ElevenLabsTotals]]:
+    """Return all metrics of the agents, each key once."""
+    metrics = elevenlabs()
+    return [*metrics, *(each for each in allowances() if each.key not in {metric.key for metric in metrics})]
 
 
 def allowances() -> list[Metric[ElevenLabsTotals]]:
@@ -204,12 +209,12 @@ def allowances() -> list[Metric[ElevenLabsTotals]]:
             direction="cost",
         ),
         Metric(
-            key="platform_price_without_allowance_at_most",
-            label="Voice, at most",
+            key="platform_price_without_allowance",
+            label="Voice, estimate",
             unit=USD,
-            value=voice_without_allowance_at_most,
-            formula="An estimate: the reported voice price, plus the free minutes at the average price of the other"
-            " minutes. If the reported price already contains the free minutes, it is the reported price.",
+            value=voice_without_allowance,
+            formula="The reported voice price, plus the free minutes at the average price of all other minutes, those"
+            " of chats included. If the reported price already contains the free minutes, it is the reported price.",
             source=CONVERSATIONS,
             direction="cost",
         ),
@@ -218,9 +223,13 @@ def allowances() -> list[Metric[ElevenLabsTotals]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUsage:
-    """Tokens and prices of one model, or of all, by category; ElevenLabs may add categories of its own."""
+    """Tokens and prices of one model, or of all, by category; ElevenLabs may add categories of its own.
+
+    It gives no price for the tokens of a model that the account brought along; `unpriced` are those.
+    """
 
     categories: dict[str, TokenUsage]
+    unpriced: int = 0
 
     def tokens(self, *names: str) -> int:
         return sum(self.categories.get(name, TokenUsage()).tokens for name in names)
@@ -230,19 +239,25 @@ class ModelUsage:
         return self.tokens(*self.categories)
 
     @property
-    def price(self) -> Decimal:
-        return sum((used.price for used in self.categories.values()), Decimal(0))
+    def price(self) -> Decimal | None:
+        return known(sum((used.price for used in self.categories.values()), Decimal(0)), self.unpriced)
 
     @property
     def price_per_million(self) -> Amount | None:
-        return ratio(self.price * MILLION, self.all_tokens)
+        return None if self.price is None else ratio(self.price * MILLION, self.all_tokens - self.unpriced)
+
+
+def model_usage(used: Mapping[str, TokenUsage]) -> ModelUsage:
+    """Return what one model took. Tokens at no price at all are those of a model of the account's own."""
+    tokens = sum(each.tokens for each in used.values())
+    return ModelUsage(categories=dict(used), unpriced=0 if any(each.price for each in used.values()) else tokens)
 
 
 def models_together(usage: LlmUsage) -> ModelUsage:
     total = LlmUsage()
     for used in usage.values():
         total = total + {"": used}
-    return ModelUsage(categories=total.get("", {}))
+    return ModelUsage(categories=total.get("", {}), unpriced=sum(model_usage(used).unpriced for used in usage.values()))
 
 
 def models(usage: LlmUsage) -> Sequence[Metric[ModelUsage]]:
@@ -258,7 +273,7 @@ def models(usage: LlmUsage) -> Sequence[Metric[ModelUsage]]:
             label="Price",
             unit=USD,
             value=lambda used: used.price,
-            formula="Sum of the prices of all tokens; a model of your own has none here.",
+            formula="Sum of the prices of all tokens; those of a model of your own have none here.",
             source=CONVERSATIONS,
             direction="cost",
         ),
@@ -267,7 +282,7 @@ def models(usage: LlmUsage) -> Sequence[Metric[ModelUsage]]:
             label="Price per million tokens",
             unit=USD,
             value=lambda used: used.price_per_million,
-            formula="Price divided by all tokens, times a million.",
+            formula="Price divided by all tokens that have one, times a million.",
             source=CONVERSATIONS,
             direction="cost",
             is_rate=True,
@@ -278,7 +293,7 @@ def models(usage: LlmUsage) -> Sequence[Metric[ModelUsage]]:
 def of_models(usage: LlmUsage) -> dict[str, dict[str, Amount | None]]:
     """Return the metrics of each model by key."""
     return {
-        model: {metric.key: metric.value(ModelUsage(categories=dict(used))) for metric in models(usage)}
+        model: {metric.key: metric.value(model_usage(used)) for metric in models(usage)}
         for model, used in usage.items()
     }
 

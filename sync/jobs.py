@@ -1,12 +1,13 @@
 """The hourly jobs: list, fetch details, save with balances, and fetch again what was still open."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from sync.batches import in_batches
 from sync.errors import VoiceLedgerError
+from sync.fanout import OF_ONE_RECORD_OR_ALL
 from sync.models import (
     CallLeg,
     Conversation,
@@ -16,6 +17,7 @@ from sync.models import (
     Source,
     StoredConversation,
     SyncRun,
+    Window,
 )
 from sync.runs import Conditions, Run, open_run
 from sync.store import Store
@@ -26,10 +28,10 @@ MARGIN = timedelta(minutes=15)  # for records that reach the provider's list lat
 SWEEP_EVERY = timedelta(hours=23, minutes=30)  # once a day, although no run is on the second
 SWEEP_BACK = timedelta(days=3)
 REREAD_AFTER = timedelta(hours=20)  # a sweep reads details again that are older than this
+FAILED_BEFORE = 1000  # records that are tried again
 CALLS_A_BATCH = 1000
 CONVERSATIONS_A_BATCH = 200
 
-Window = tuple[datetime, datetime]
 Item = TypeVar("Item")
 
 
@@ -67,12 +69,13 @@ def sync_twilio(provider: CallSource, store: Store, conditions: Conditions) -> S
     now = conditions.clock()
     kind, window = plan(store, "twilio", now=now, first_sync=conditions.first_sync)
     with open_run(store, "twilio", kind, window, conditions) as run:
+        store.refresh_balances("twilio")  # which a run that was killed left behind
         _save_calls(store, run, provider.calls_since(window[0]), conditions)
         _save_calls(store, run, provider.unfinished_calls(), conditions)
-        _save_calls(store, run, provider.calls(store.open_ids("twilio", now=now)), conditions)
+        _save_calls(store, run, _each(store, "twilio", provider.calls, store.open_ids("twilio", now=now)), conditions)
         asked: set[str] = set()
         while parents := set(store.missing_parents(since=window[0])) - asked:
-            _save_calls(store, run, provider.calls(sorted(parents)), conditions)
+            _save_calls(store, run, _each(store, "twilio", provider.calls, sorted(parents)), conditions)
             asked |= parents
     return _closed(store, run)
 
@@ -82,6 +85,7 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
     now = conditions.clock()
     kind, window = plan(store, "elevenlabs", now=now, first_sync=conditions.first_sync)
     with open_run(store, "elevenlabs", kind, window, conditions) as run:
+        store.refresh_balances("elevenlabs")  # which a run that was killed left behind
         listed, broken_off = _all_that_comes(provider.summaries_since(window[0]))
         _save_failures(store, run, [entry for entry in listed if isinstance(entry, Failure)], conditions)
         summaries = [entry for entry in listed if isinstance(entry, ConversationSummary)]
@@ -89,7 +93,8 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
         wanted = ids_to_fetch(store, summaries, reread_before)
         wanted += sorted(set(store.open_ids("elevenlabs", now=now)).difference(wanted))
         run.expect(len(wanted))
-        with closing(in_batches(provider.conversations(wanted), CONVERSATIONS_A_BATCH)) as batches:
+        entries = _each(store, "elevenlabs", provider.conversations, wanted)
+        with closing(in_batches(entries, CONVERSATIONS_A_BATCH)) as batches:
             for batch in batches:
                 _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
                 conversations = [entry for entry in batch if isinstance(entry, Conversation)]
@@ -101,10 +106,29 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
 
 
 def skip_elevenlabs(store: Store, reason: str, conditions: Conditions) -> SyncRun:
-    """Write down that the hourly run did not take place, and why."""
+    """Write down that the hourly run did not take place, and why. Only what a killed run left behind is repaired."""
     now = conditions.clock()
+    store.refresh_balances("elevenlabs")
     _, window = plan(store, "elevenlabs", now=now, first_sync=conditions.first_sync)
     return store.record_skipped("elevenlabs", window, reason, now=now)
+
+
+def _each(
+    store: Store,
+    source: Source,
+    fetch: Callable[[Iterable[str]], Iterator[Item | Failure]],
+    ids: Sequence[str],
+) -> Iterator[Item | Failure]:
+    """Fetch records by their ids, those that failed before last: if they fail again, the provider may well work."""
+    failed = {failure.record_id for failure in store.failures(source, limit=FAILED_BEFORE)}
+    yield from fetch([record_id for record_id in ids if record_id not in failed])
+    yield from once_more(fetch([record_id for record_id in ids if record_id in failed]))
+
+
+def once_more(entries: Iterator[Item | Failure]) -> Iterator[Item | Failure]:
+    """Yield what becomes of records that failed before; that they fail again stops nothing."""
+    with suppress(*OF_ONE_RECORD_OR_ALL):
+        yield from entries
 
 
 def _save_calls(store: Store, run: Run, entries: Iterable[CallLeg | Failure], conditions: Conditions) -> None:

@@ -42,7 +42,7 @@ def run(services: Services, port: int, say: Say) -> bool:
         ended = _first_that_ends(processes, told)
         told.set()
         welcome.join(PATIENCE.total_seconds())
-        say(f"The {ended} ended, and its last lines say why; all is being stopped." if ended else "Stopping.")
+        say(f"The {ended} ended, and its last lines say why; everything is being stopped." if ended else "Stopping.")
     return ended is None
 
 

@@ -43,8 +43,6 @@ class ConcurrencyLimit:
     def __init__(self, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
         self.most = most
         self.clock = clock
-        self.requests = 0
-        self.refusals = 0
         self.in_flight = 0
         self._level = _Level(clock)
         self._latencies: dict[str, _Latency] = {}
@@ -79,12 +77,10 @@ class ConcurrencyLimit:
     def _let_in(self) -> None:
         while self._waiting and self.in_flight < self.limit:
             self.in_flight += 1
-            self.requests += 1
             self._waiting.popleft().set()
 
     def _learn(self, request: Request) -> None:
         if request.refused:
-            self.refusals += 1
             self._level.refused(request)
         elif request.answered:
             latency = self._latencies.setdefault(request.kind, _Latency())

@@ -19,6 +19,7 @@ LogFormat = Literal["auto", "text", "json"]
 OURS = ("sync", "dashboard")
 HANDLER = "voice ledger"
 NUMBER = re.compile(r"(?:\+|%2B)[1-9]\d{2,10}(\d{4})\b", re.IGNORECASE)  # E.164, also as part of an address
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # they move a terminal's cursor, or begin a line
 READ_BY_PEOPLE = {"timestamp", "level", "event", "exception"}  # the sentence says what the other fields say
 FIRST = ("timestamp", "level", "event", "logger")
 
@@ -54,6 +55,7 @@ def _json() -> list[Processor]:
         structlog.processors.format_exc_info,  # a text; structlog's dict_tracebacks would add local variables
         ProcessorFormatter.remove_processors_meta,
         _mask_numbers,
+        _escape_controls,
         _put_first,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
@@ -65,6 +67,7 @@ def _text() -> list[Processor]:
         _keep_the_sentence,
         ProcessorFormatter.remove_processors_meta,
         _mask_numbers,
+        _escape_controls,
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
     ]
 
@@ -87,6 +90,18 @@ def _keep_the_sentence(_: WrappedLogger, __: str, event: EventDict) -> EventDict
 def _mask_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Leave four digits of phone numbers, which a library or the text of an exception may hold."""
     return {name: NUMBER.sub(r"…\1", value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Keep each event to its line, whatever a caller's text that it quotes has in it; only tracebacks have several."""
+    return {
+        name: CONTROLS.sub(_escaped, value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _put_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -16,6 +16,7 @@ CONVERSATIONS = "ElevenLabs, conversation details"
 BOTH = "Twilio call records and ElevenLabs conversation details"
 
 T = TypeVar("T")
+SomeAmount = TypeVar("SomeAmount", Decimal, int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,13 @@ class Metric(Generic[T]):
         return f"{self.formula} Unit: {self.unit}. Source: {self.source}."
 
 
+def stored(metrics: Iterable[Metric[T]], kind: type[T]) -> list[Metric[T]]:
+    """Return the metrics that are totals themselves, and not computed from several."""
+    counted: tuple[Any, ...] = fields(kind)  # type: ignore[arg-type]  # totals are dataclasses
+    names = {each.name for each in counted}
+    return [metric for metric in metrics if metric.key in names]
+
+
 def derived(metrics: Iterable[Metric[T]], totals: T) -> dict[str, Amount | None]:
     """Return by key what is computed from totals, without the totals themselves."""
     counted: tuple[Any, ...] = fields(totals)  # type: ignore[arg-type]  # totals are dataclasses
@@ -51,7 +59,7 @@ def derived(metrics: Iterable[Metric[T]], totals: T) -> dict[str, Amount | None]
     return {metric.key: metric.value(totals) for metric in metrics if metric.key not in names}
 
 
-def known(cost: Decimal, unpriced: int) -> Decimal | None:
+def known(cost: SomeAmount, unpriced: int) -> SomeAmount | None:
     """Return a cost, or None when all there is still awaits its price."""
     return cost if cost or not unpriced else None
 
@@ -110,7 +118,7 @@ def twilio(currency: str) -> list[Metric[TwilioTotals]]:
             label="Per billed minute",
             unit=currency,
             value=lambda totals: ratio(twilio_cost(totals), totals.billed_minutes),
-            formula="Cost divided by billed minutes.",
+            formula="Cost divided by billed minutes, those included that still await a price.",
             source=CALLS,
             direction="cost",
             is_rate=True,
@@ -212,10 +220,18 @@ COST_PER_MINUTE: Metric[CombinedTotals] = Metric(
     label="Cost per minute",
     unit=USD,
     value=lambda totals: ratio(total_cost(totals), Decimal(totals.twilio.total_duration) / 60),
-    formula="Total cost divided by talk time.",
+    formula="Total cost divided by talk time, that of calls that still await a price included.",
     source=BOTH,
     direction="cost",
     is_rate=True,
+)
+UNPRICED: Metric[CombinedTotals] = Metric(
+    key="unpriced",
+    label="Awaiting a price",
+    unit=COUNT,
+    value=lambda totals: totals.twilio.unpriced_calls + totals.elevenlabs.unpriced_conversations,
+    formula="Twilio legs and ElevenLabs conversations whose cost is not known yet, and so not in any sum.",
+    source=BOTH,
 )
 ELEVENLABS_COST: Metric[CombinedTotals] = Metric(
     key="elevenlabs_cost",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, Literal, NamedTuple, Self, TypeVar
@@ -23,6 +23,8 @@ Source = Literal["twilio", "elevenlabs"]
 SOURCES: tuple[Source, ...] = ("twilio", "elevenlabs")
 PROVIDER_NAMES: Mapping[Source, str] = {"twilio": "Twilio", "elevenlabs": "ElevenLabs"}
 
+Window = tuple[datetime, datetime]  # what a run lists: from the first moment until the second
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLeg:
@@ -41,6 +43,10 @@ class CallLeg:
     to_number: str | None
     our_number: str | None  # the side that the agency owns, by direction; None when it cannot be told
     fetched_at: datetime  # when the request was sent: the newer of two versions of a record wins
+
+    @property
+    def record_id(self) -> str:
+        return self.sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,14 @@ class Conversation:
     is_burst: bool
     llm_usage: LlmUsage
     fetched_at: datetime  # when the request was sent: the newer of two versions of a record wins
+
+    @property
+    def record_id(self) -> str:
+        return self.conversation_id
+
+
+# Its fields that have eight decimals, as prices have.
+PRICES_OF_CONVERSATION = ("cost", "llm_price", "platform_price", "free_minutes_consumed", "free_llm_dollars_consumed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,8 +353,18 @@ class SyncRun:
     finished_at: datetime | None = None
 
     @property
+    def is_broken(self) -> bool:
+        """Whether it ended before its work was done."""
+        return self.state in (RunState.FAILED, RunState.INTERRUPTED)
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it took, or has gone on for as far as it has told."""
+        return (self.finished_at or self.heartbeat_at) - self.started_at
+
+    @property
     def records_per_second(self) -> float | None:
-        seconds = ((self.finished_at or self.heartbeat_at) - self.started_at).total_seconds()
+        seconds = self.duration.total_seconds()
         return self.done / seconds if seconds >= 1 else None
 
     @property
@@ -361,6 +385,22 @@ class SyncRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunTotals:
+    """The runs of one source, kind and state together. `seconds` is how long those took that have ended."""
+
+    source: Source
+    kind: RunKind
+    state: RunState
+    runs: int
+    seconds: float
+    saved: int
+    failed: int
+    refused: int  # requests, because there were too many (429)
+    alive: int  # runs that go on, and have shown a sign of life
+    in_flight: int  # requests of these, at the last sign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """A client of the agency."""
 
@@ -373,7 +413,7 @@ class Workspace:
 class Phone:
     """Who owns a number from `valid_from` (None: always) until `valid_until` (None: still). `id` is the store's."""
 
-    id: int | None = field(default=None, compare=False)
+    id: int = field(compare=False)
     phone_number: str
     workspace_id: int
     label: str | None = None

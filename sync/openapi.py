@@ -8,8 +8,8 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from sync.elevenlabs_metrics import allowances, models
-from sync.metrics import USD, Metric, combined, twilio
+from sync.elevenlabs_metrics import elevenlabs, models, with_allowances
+from sync.metrics import USD, Metric, combined, stored, twilio
 from sync.models import ElevenLabsTotals, LlmUsage, Source, StoredFailure, SyncRun, TokenUsage, TwilioTotals
 
 Schema = dict[str, Any]
@@ -17,6 +17,7 @@ Schema = dict[str, Any]
 JSON = "application/json"
 TEXT = "text/plain"
 OTHER_CURRENCY = ""  # than US dollars, whichever it is
+MOST_RUNS, USUAL_RUNS = 1000, 50  # in one answer
 
 PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
@@ -26,6 +27,7 @@ PLAIN: dict[Any, Schema] = {
     Decimal: {"type": "number"},
     datetime: {"type": "string", "format": "date-time"},
 }
+UNPRICED_CALL, UNPRICED_TALK = TwilioTotals(unpriced_calls=1), ElevenLabsTotals(unpriced_conversations=1)
 NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 
 
@@ -78,18 +80,18 @@ def _derived(metrics: Iterable[Metric[Any]]) -> dict[str, Schema]:
     }
 
 
-def _totals(kind: type, metrics: Iterable[Metric[Any]]) -> dict[str, Schema]:
-    """Return the fields of totals, and of the metrics those that are computed from them."""
-    counted: dict[str, Schema] = schema_of(kind)["properties"]
-    described = {metric.key: metric.formula for metric in metrics}
-    return _derived(metrics) | {
-        name: {**schema, **({"description": described[name]} if name in described else {})}
-        for name, schema in counted.items()
-    }
+def _totals(unpriced: TwilioTotals | ElevenLabsTotals, metrics: Iterable[Metric[Any]]) -> dict[str, Schema]:
+    """Return the fields of totals, and the metrics of them; those that are not known of `unpriced` ones may be null."""
+    counted: dict[str, Schema] = schema_of(type(unpriced))["properties"]
+    for metric in metrics:
+        if metric.key in counted:
+            schema = counted[metric.key]
+            schema = nullable(schema) if metric.value(unpriced) is None else schema
+            counted[metric.key] = {**schema, "description": metric.formula}
+    return _derived(metrics) | counted
 
 
-def _stats(kind: type, metrics: list[Metric[Any]], more: Mapping[str, Schema]) -> Schema:
-    totals = _totals(kind, metrics)
+def _stats(totals: Mapping[str, Schema], more: Mapping[str, Schema]) -> Schema:
     workspace = object_of({"workspace_id": schema_of(int), "workspace": schema_of(str), **totals})
     period = {name: nullable(schema_of(datetime)) for name in ("since", "until")}
     return object_of({**period, **totals, "workspaces": list_of(workspace), **more})
@@ -111,8 +113,8 @@ def _workspace() -> Schema:
     )
 
 
-def _snapshot(kind: type) -> Schema:
-    return object_of({"snapshot_date": schema_of(datetime), **schema_of(kind)["properties"]})
+def _snapshot(totals: Mapping[str, Schema]) -> Schema:
+    return object_of({"snapshot_date": schema_of(datetime), **totals})
 
 
 def _run() -> Schema:
@@ -138,10 +140,10 @@ def _components() -> dict[str, Schema]:
         "Synced": object_of({"status": {"const": "ok"}, "run": component("SyncRun")}),
         "Skipped": object_of({"status": {"const": "skipped"}, "reason": schema_of(str), "run": component("SyncRun")}),
         "Started": object_of({"status": {"const": "started"}, "run": component("SyncRun")}),
-        "TwilioSnapshot": _snapshot(TwilioTotals),
-        "ElevenLabsSnapshot": _snapshot(ElevenLabsTotals),
-        "TwilioStats": _stats(TwilioTotals, twilio(USD), {"price_unit": schema_of(str | None)}),
-        "ElevenLabsStats": _stats(ElevenLabsTotals, allowances(), {"llm_models": map_of(_model_usage())}),
+        "TwilioSnapshot": _snapshot(_totals(UNPRICED_CALL, stored(twilio(USD), TwilioTotals))),
+        "ElevenLabsSnapshot": _snapshot(_totals(UNPRICED_TALK, elevenlabs())),
+        "TwilioStats": _stats(_totals(UNPRICED_CALL, twilio(USD)), {"price_unit": schema_of(str | None)}),
+        "ElevenLabsStats": _stats(_totals(UNPRICED_TALK, with_allowances()), {"llm_models": map_of(_model_usage())}),
         "Workspaces": object_of({"price_unit": schema_of(str | None), "workspaces": list_of(_workspace())}),
         "Health": object_of(
             {
@@ -208,7 +210,7 @@ def _sync(operation_id: str, summary: str, finished: Schema) -> Schema:
 
 
 def _get(operation_id: str, summary: str, name: str, parameters: Iterable[Schema] = (), **refusals: str) -> Schema:
-    answers = {"200": _answer("As asked for.", component(name)), **_refusals(**refusals)}
+    answers = {"200": _answer(f"{summary}.", component(name)), **_refusals(**refusals)}
     return {"get": _operation(operation_id, summary, answers, parameters)}
 
 
@@ -245,7 +247,7 @@ def _paths() -> dict[str, Schema]:
     limit = {
         "name": "limit",
         "in": "query",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50},
+        "schema": {"type": "integer", "minimum": 1, "maximum": MOST_RUNS, "default": USUAL_RUNS},
     }
     health = {
         "200": _answer("The store is reachable; how old the newest data of each source is.", component("Health")),

@@ -60,11 +60,11 @@ def read_file(path: Path) -> list[PhoneRow]:
         raise ImportFileError(f"{path} cannot be read ({exc.strerror}); check its name.") from exc
 
 
-def read_phones(content: str | bytes, *, name: str = "The file") -> list[PhoneRow]:
-    """Read a CSV file with the columns COLUMNS, as bytes in UTF-8 or as text; dates without a zone are UTC."""
+def read_phones(content: bytes, *, name: str) -> list[PhoneRow]:
+    """Read a CSV file in UTF-8 with the columns COLUMNS; dates without a zone are UTC."""
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
-        reader = csv.DictReader(StringIO(text, newline=""), strict=True, skipinitialspace=True)
+        text = StringIO(content.decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(text, strict=True, skipinitialspace=True)
         missing = [column for column in COLUMNS[:2] if column not in (reader.fieldnames or ())]
         if missing:
             raise ImportFileError(

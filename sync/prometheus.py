@@ -11,8 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from sync.freshness import freshness_of
-from sync.models import RunKind, RunState, Source, SyncRun
-from sync.run_totals import RunTotals
+from sync.models import RunKind, RunState, RunTotals, Source, SyncRun
 from sync.runs import STALE_AFTER
 from sync.store import Store
 

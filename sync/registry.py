@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from sync.errors import RegistryError
-from sync.models import E164, UNASSIGNED, ElevenLabsTotals, TwilioTotals
+from sync.models import E164, UNASSIGNED, AnyTotals, ElevenLabsTotals, TwilioTotals
 
 LONGEST_TEXT = 200  # characters of a name or a label
 
@@ -224,9 +224,6 @@ class State:
     elevenlabs: Mapping[int, ElevenLabsTotals]
 
 
-Amount = TypeVar("Amount", TwilioTotals, ElevenLabsTotals)
-
-
 def effects(before: State, after: State) -> list[Effect]:
     """Return what moved between two states; a workspace goes by its last name."""
     found = []
@@ -238,7 +235,7 @@ def effects(before: State, after: State) -> list[Effect]:
     return found
 
 
-def _moved(nothing: Amount, before: Amount | None, after: Amount | None) -> Amount:
+def _moved(nothing: AnyTotals, before: AnyTotals | None, after: AnyTotals | None) -> AnyTotals:
     return (after or nothing) - (before or nothing)
 
 

@@ -43,7 +43,7 @@ def _fields(run: SyncRun) -> dict[str, Any]:
         "saved": run.saved,
         "failed": run.failed,
         "refused": run.refused,
-        "seconds": round(((run.finished_at or run.heartbeat_at) - run.started_at).total_seconds(), 3),
+        "seconds": round(run.duration.total_seconds(), 3),
     }
 
 

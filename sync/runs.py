@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import psutil
 
 from sync.errors import AlreadyRunningError, LostLockError, StoppedError, StoreError, VoiceLedgerError
-from sync.models import RunKind, RunState, Source, SyncRun
+from sync.models import RunKind, RunState, Source, SyncRun, Window
+from sync.sentences import counted
 from sync.store import Store
 from sync.times import utc_now
 from sync.traffic import Traffic
@@ -90,7 +91,7 @@ def open_run(
     store: Store,
     source: Source,
     kind: RunKind,
-    window: tuple[datetime, datetime],
+    window: Window,
     conditions: Conditions,
 ) -> Iterator[Run]:
     """Hold the lock of a source for the length of the block, and close the run whatever happens in it."""
@@ -111,9 +112,7 @@ def open_run(
     store.finish_run(run.id, RunState.OK, _left_out(run.record), now=clock())
 
 
-def _begin(
-    store: Store, source: Source, kind: RunKind, window: tuple[datetime, datetime], clock: Callable[[], datetime]
-) -> SyncRun:
+def _begin(store: Store, source: Source, kind: RunKind, window: Window, clock: Callable[[], datetime]) -> SyncRun:
     def begin() -> SyncRun:
         now = clock()
         return store.begin_run(source, kind, window, owner=this_process(), now=now, stale_before=now - STALE_AFTER)
@@ -163,8 +162,11 @@ def _close(store: Store, run: Run, state: RunState, message: str, *, now: dateti
 def _left_out(record: SyncRun) -> str | None:
     if not record.failed:
         return None
-    records = "1 record" if record.failed == 1 else f"{record.failed} records"
-    return f"{records} could not be fetched or read; they are listed, and tried again with the next run."
+    they_are = "it is" if record.failed == 1 else "they are"
+    return (
+        f"{counted(record.failed, 'record')} could not be fetched or read; {they_are} listed, and tried again "
+        "with the next run."
+    )
 
 
 def is_alive(run: SyncRun, now: datetime) -> bool:

@@ -1,24 +1,39 @@
-"""Runs, and what a change moves, in one line each: for logs, terminals and pages."""
+"""Runs, and what a change moves, in one line each, and things with their number: for logs, terminals and pages."""
 
 from decimal import Decimal
 
 from sync.models import PROVIDER_NAMES, RunState, SyncRun
 from sync.registry import Effect
 
+# After "the last sync".
+ENDED = {RunState.FAILED: "failed", RunState.INTERRUPTED: "was interrupted", RunState.SKIPPED: "was skipped"}
+
+
+def counted(number: int, noun: str, *, verb: tuple[str, str] | None = None) -> str:
+    """Return e.g. `1 call` or `3 calls`; with `verb` as `("is", "are")` also `1 call is` or `3 calls are`."""
+    words = f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{words} {verb[number != 1]}" if verb else words
+
 
 def describe(run: SyncRun) -> str:
     """Return e.g. `Twilio: 128 records saved in 2.1 s, 18:45 to 20:00 UTC`."""
     name = PROVIDER_NAMES[run.source]
     if run.state is RunState.OK:
-        done = f"{name}: {_records(run.saved)} saved in {_seconds(run)}, {_window(run)}"
+        seconds = run.duration.total_seconds()
+        done = f"{name}: {counted(run.saved, 'record')} saved in {seconds:.1f} s, {_window(run)}"
         return f"{done}; {run.message}" if run.message else done
     return f"{name} {run.state}: {run.message or _window(run)}"
 
 
 def describe_progress(run: SyncRun) -> str:
+    """Return e.g. `ElevenLabs: 2,400 of 9,652 records, 612/s`."""
+    return ", ".join(filter(None, [describe_count(run), pace(run)]))
+
+
+def describe_count(run: SyncRun) -> str:
     """Return e.g. `ElevenLabs: 2,400 of 9,652 records`; Twilio does not tell how many there are."""
-    of_all = f" of {run.total:,}" if run.total else ""
-    return ", ".join(filter(None, [f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_all} records", pace(run)]))
+    done = f"{run.done:,} of {counted(run.total, 'record')}" if run.total else counted(run.done, "record")
+    return f"{PROVIDER_NAMES[run.source]}: {done}"
 
 
 def pace(run: SyncRun) -> str:
@@ -41,17 +56,8 @@ def describe_effect(effect: Effect, currency: str | None) -> str:
 
 
 def _moved(count: int, noun: str, cost: Decimal, currency: str | None) -> str:
-    counted = f"{count:+,} {noun}{'' if abs(count) == 1 else 's'}"
-    return f"{counted}, {cost.normalize():+,f} {currency}" if currency else counted
-
-
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count:,} records"
-
-
-def _seconds(run: SyncRun) -> str:
-    took = ((run.finished_at or run.heartbeat_at) - run.started_at).total_seconds()
-    return f"{took:.1f} s"
+    calls = f"{'-' if count < 0 else '+'}{counted(abs(count), noun)}"
+    return f"{calls}, {cost.normalize():+,f} {currency}" if currency else calls
 
 
 def _window(run: SyncRun) -> str:

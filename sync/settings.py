@@ -1,7 +1,8 @@
 """Configuration from the environment or `.env`: the only place that reads either."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -211,6 +212,15 @@ def variable(name: str) -> str:
     """Return the name that a setting has in the environment; the older one, which is read too, is left out."""
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or name.upper())
+
+
+def add_variables(entries: Mapping[str, object]) -> None:
+    """Make variables of the entries of `st.secrets` that Streamlit makes none of: true, false and lists."""
+    for name, value in entries.items():
+        if isinstance(value, bool):
+            os.environ[name] = str(value).lower()
+        elif isinstance(value, list):
+            os.environ[name] = ",".join(map(str, value))
 
 
 def load() -> Settings:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-LENGTH = timedelta(days=7)
+from sync.models import Window
 
-Window = tuple[datetime, datetime]
+LENGTH = timedelta(days=7)
 
 
 def slices(window: Window, walked: Sequence[Window] = ()) -> Iterator[Window]:

@@ -1,6 +1,6 @@
 """What the jobs, the API and the pages ask of a store. SQLite and Supabase each implement it, with equal results."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from sync.models import (
     Phone,
     RunKind,
     RunState,
+    RunTotals,
     Snapshot,
     Source,
     Statement,
@@ -27,10 +28,13 @@ from sync.models import (
     TwilioTotals,
     UnregisteredAgent,
     UnregisteredNumber,
+    Window,
     Workspace,
 )
 from sync.registry import Outcome, RegistryChange
-from sync.run_totals import Watching
+
+# What a store lists unless it is asked for more or fewer.
+MOST_FAILURES, MOST_UNREGISTERED = 100, 200
 
 
 class Records(Protocol):
@@ -55,7 +59,7 @@ class Records(Protocol):
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         """List records that could not be read; one that is stored and gone at the provider is kept and marked."""
 
-    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+    def failures(self, source: Source, *, limit: int = MOST_FAILURES) -> list[StoredFailure]:
         """Return the records that could not be fetched or read so far, the last failed first."""
 
     def open_ids(self, source: Source, *, now: datetime) -> list[str]:
@@ -172,7 +176,7 @@ class Runs(Protocol):
         self,
         source: Source,
         kind: RunKind,
-        window: tuple[datetime, datetime],
+        window: Window,
         *,
         owner: str,
         now: datetime,
@@ -183,9 +187,7 @@ class Runs(Protocol):
         A source has two locks: one for the hourly run and the sweep, one for the backfill.
         """
 
-    def record_skipped(
-        self, source: Source, window: tuple[datetime, datetime], reason: str, *, now: datetime
-    ) -> SyncRun:
+    def record_skipped(self, source: Source, window: Window, reason: str, *, now: datetime) -> SyncRun:
         """Write down that a run was due and did not take place."""
 
     def save_progress(self, run: SyncRun, *, now: datetime) -> None:
@@ -215,6 +217,19 @@ class Runs(Protocol):
         Only windows of successful runs count, of any kind.
         """
 
+    def synced_since(self, source: Source) -> datetime | None:
+        """Return where the first window begins that a successful run of any kind covered; None without one."""
+
+
+class Watching(Protocol):
+    """For whoever watches the program from outside: cheap enough to be asked for every few seconds."""
+
+    def run_totals(self, *, alive_since: datetime) -> list[RunTotals]:
+        """Return what all runs add up to; a run is alive if its heartbeat is not before `alive_since`."""
+
+    def waiting_failures(self) -> Mapping[Source, int]:
+        """Return how many records could not be fetched or read so far; a source without any is left out."""
+
 
 class Registry(Protocol):
     """Who owns what. Saving a number or an agent re-attributes stored records and refreshes their balances."""
@@ -222,16 +237,9 @@ class Registry(Protocol):
     def workspaces(self) -> list[Workspace]:
         """Return all workspaces by name, Unassigned last."""
 
-    def find_or_add_workspace(self, name: str) -> int: ...
-
     def phones(self) -> list[Phone]: ...
 
-    def save_phone(self, phone: Phone) -> None:
-        """Register a number for a period, or raise RegistryError if it overlaps another one."""
-
     def agents(self) -> list[Agent]: ...
-
-    def save_agent(self, agent: Agent) -> None: ...
 
     def change_registry(self, changes: Sequence[RegistryChange], *, dry_run: bool = False) -> Outcome:
         """Carry out the changes in order, in one transaction; a refused one leaves no trace, and the others in place.
@@ -239,10 +247,10 @@ class Registry(Protocol):
         Stored records are re-attributed and their balances refreshed. With `dry_run` nothing is kept.
         """
 
-    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
+    def unregistered_numbers(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredNumber]:
         """Return our numbers whose usage is Unassigned, the last used first."""
 
-    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+    def unregistered_agents(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredAgent]:
         """Return the agents of Unassigned conversations, the last used first."""
 
 

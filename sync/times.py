@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 HOUR = timedelta(hours=1)
+BEFORE_EVERYTHING = datetime(2000, 1, 1, tzinfo=UTC)  # neither provider existed
 
 
 def utc_now() -> datetime:

@@ -2,6 +2,7 @@
 
 import base64
 import email.utils
+import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from sync.errors import (
     MissingPermissionError,
     ProviderError,
     RecordNotFoundError,
+    RejectedRequestError,
     UnexpectedAnswerError,
     WrongCredentialsError,
 )
@@ -30,6 +32,7 @@ from sync.wire import Count, Price, WireModel, owned_number, what_is_wrong
 PAGE_SIZE = 1000  # the largest that Twilio gives
 MAX_PAGES = 100_000
 DAY = timedelta(days=1)
+TOO_OLD = 20004  # of Twilio's error codes
 
 _NUMBERS = "IncomingPhoneNumbers"
 UNFINISHED = ("queued", "ringing", "in-progress")
@@ -269,4 +272,17 @@ def _explain(answer: Answer) -> ProviderError | None:
         return RecordNotFoundError(
             "Twilio does not know this record (404): it was deleted, or TWILIO_ACCOUNT_SID is another account."
         )
+    if _code(answer) == TOO_OLD:
+        return RejectedRequestError(
+            "Twilio no longer has calls from that long ago (20004): choose a later start for the historical sync."
+        )
     return None
+
+
+def _code(answer: Answer) -> int | None:
+    """Return the `code` of an error body, which may also be no JSON."""
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return None
+    return body.get("code") if isinstance(body, dict) else None

@@ -1,10 +1,11 @@
-"""Checks that a person can run at any time: the document's own, and that every balance equals its records."""
+"""Checks that a person can run at any time: those of docs/migration.md, and that every balance equals its records."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sync.models import PROVIDER_NAMES, SOURCES, Source
+from sync.sentences import counted
 from sync.store import Store
 
 SHOWN = 3  # examples named in a sentence
@@ -21,14 +22,17 @@ class Finding:
     is_error: bool = True  # False: work to do, with nothing wrong in the data
 
 
-def verify(store: Store) -> Iterator[Finding]:
-    """Yield one finding per check; the first that fails may make the later ones pointless, and they are left out."""
+def verify(store: Store, configured: Collection[Source] = SOURCES) -> Iterator[Finding]:
+    """Yield one finding per check; the first that fails may make the later ones pointless, and they are left out.
+
+    Of a source that is not configured there need not be any data.
+    """
     tables = _tables(store)
     yield tables
     if not tables.ok:
         return
     for source in SOURCES:
-        yield _data(store, source)
+        yield _data(store, source, is_configured=source in configured)
         yield _duplicates(store, source)
         yield _balances(store, source)
     yield migrations(store)
@@ -49,7 +53,7 @@ def migrations(store: Store) -> Finding:
     return Finding(check="migrations", ok=not pending, message=message, is_error=False)
 
 
-def _data(store: Store, source: Source) -> Finding:
+def _data(store: Store, source: Source, *, is_configured: bool) -> Finding:
     name, count = PROVIDER_NAMES[source], store.count_rows()
     records, snapshots = (
         (count["calls"], count["twilio_snapshots"])
@@ -58,28 +62,37 @@ def _data(store: Store, source: Source) -> Finding:
     )
     if snapshots:
         message = f"{name}: {records:,} records, {snapshots:,} hourly balances."
-    else:
+    elif is_configured:
         message = f"{name}: no data; run `python -m sync {source}`."
-    return Finding(check=f"{source} data present", ok=bool(snapshots), message=message)
+    else:
+        message = f"{name}: not configured, and no data."
+    return Finding(check=f"{source} data present", ok=bool(snapshots) or not is_configured, message=message)
 
 
 def _duplicates(store: Store, source: Source) -> Finding:
     twice = store.duplicate_snapshots(source)
     message = f"{PROVIDER_NAMES[source]}: no hour has two balances of one workspace."
     if twice:
-        message = f"{PROVIDER_NAMES[source]}: {len(twice)} balances exist twice: {_examples(twice)}."
+        doubles = counted(len(twice), "balance", verb=("exists", "exist"))
+        message = f"{PROVIDER_NAMES[source]}: {doubles} twice: {_examples(twice)}."
     return Finding(check=f"{source} without duplicates", ok=not twice, message=message)
 
 
 def _balances(store: Store, source: Source) -> Finding:
-    wrong = store.wrong_snapshots(source)
+    """Balances that wait, as they do during a historical sync, are no error: each sync refreshes them first."""
+    wrong, waiting = store.wrong_snapshots(source), store.workspaces_to_refresh(source)
     message = f"{PROVIDER_NAMES[source]}: every balance equals the sum of its records."
+    if waiting:
+        message = (
+            f"{PROVIDER_NAMES[source]}: the balances of {counted(waiting, 'workspace')} wait to be refreshed, which "
+            "the next sync does; all others equal the sum of their records."
+        )
     if wrong:
         message = (
-            f"{PROVIDER_NAMES[source]}: {len(wrong):,} balances are not the sum of their records, "
-            f"from {_examples(wrong)}."
+            f"{PROVIDER_NAMES[source]}: {counted(len(wrong), 'balance', verb=('is', 'are'))} not the sum of "
+            f"{'its' if len(wrong) == 1 else 'their'} records, from {_examples(wrong)}."
         )
-    return Finding(check=f"{source} balances", ok=not wrong, message=message)
+    return Finding(check=f"{source} balances", ok=not wrong and not waiting, message=message, is_error=bool(wrong))
 
 
 def numbers(store: Store) -> Finding:
@@ -88,10 +101,12 @@ def numbers(store: Store) -> Finding:
     if not unregistered:
         return Finding(check="numbers registered", ok=True, message="Every number with calls is registered.")
     numbers = ", ".join(f"…{number.phone_number[-4:]} ({number.records:,})" for number in unregistered[:SHOWN])
-    count = f"{COUNTED} or more" if len(unregistered) == COUNTED else len(unregistered)
+    is_one = len(unregistered) == 1
+    count = f"{COUNTED} or more numbers" if len(unregistered) == COUNTED else counted(len(unregistered), "number")
     message = (
-        f"{count} numbers with usage belong to no workspace and count as Unassigned: {numbers}; "
-        "register them with `python -m sync phones import`."
+        f"{count} with usage {'belongs' if is_one else 'belong'} to no workspace and "
+        f"{'counts' if is_one else 'count'} as Unassigned: {numbers}; "
+        f"register {'it' if is_one else 'them'} with `python -m sync phones import`."
     )
     return Finding(check="numbers registered", ok=False, message=message, is_error=False)
 
@@ -100,7 +115,7 @@ def _currency(store: Store) -> Finding:
     legs, unit = store.foreign_currency_legs(), store.price_unit()
     message = f"All Twilio prices are in {unit}." if unit else "No Twilio price is known yet."
     if legs:
-        message = f"{legs} legs are priced in another currency than {unit}; they are not in any total."
+        message = f"{counted(legs, 'leg', verb=('is', 'are'))} priced in a currency other than {unit} and in no total."
     return Finding(check="one currency", ok=not legs, message=message)
 
 

@@ -5,8 +5,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from sync.errors import ConfigurationError
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")  # as browsers write it into the Host header
 UNKEPT = ("/api", "/media/")  # what may hold figures: answers of the API, and downloads
+STREAMLITS_METRICS = "/_stcore/metrics"
+POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 OPEN = (
@@ -92,6 +95,8 @@ class WebSecurity:
             Middleware(SecurityHeaders, headers=self._headers, is_https=self._is_https),
             *([] if self._is_open else [Middleware(ThisMachineOnly)]),
             Middleware(TrustedHostMiddleware, allowed_hosts=self._hosts, www_redirect=False),
+            Middleware(SameOriginOnly),
+            Middleware(NoMetricsOfStreamlit),
         ]
 
     def failure(self, request: Request, exc: Exception) -> PlainTextResponse:
@@ -139,3 +144,43 @@ class ThisMachineOnly:
             await self._app(scope, receive, send)
         else:
             await PlainTextResponse(OPEN, status_code=403)(scope, receive, send)
+
+
+class SameOriginOnly:
+    """Refuses a WebSocket that a page of another origin opens.
+
+    Streamlit lets in every port of this machine, and asks another host for its own address to find out about the rest,
+    while all other requests wait.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_from_elsewhere(Headers(scope=scope)):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})  # before it is accepted: HTTP 403
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_from_elsewhere(headers: Headers) -> bool:
+    origin = headers.get("origin")  # what is no browser may leave it out
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:
+        return True
+
+
+class NoMetricsOfStreamlit:
+    """Hides what Streamlit tells anybody about sessions; ours is under /api/metrics, behind the secret."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].rstrip("/").endswith(STREAMLITS_METRICS):
+            await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -1,6 +1,7 @@
 """Field types for what providers send: absent, null and empty are the same, and money is exact."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -19,9 +20,15 @@ from sync.models import E164, PRICE_PLACES
 LARGEST_PRICE = Decimal(1_000_000)  # of one record; beyond it the record is wrong, not expensive
 LARGEST_COUNT = 10**12
 
-# What Twilio sends when the caller is withheld (keypad spellings of ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN,
-# UNAVAILABLE). They look like numbers, and belong to nobody.
-WITHHELD = {"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"}
+# What Twilio sends when the caller is withheld: words, spelt on a telephone's keypad. They look like numbers, and
+# belong to nobody.
+WITHHELD: Mapping[str, str] = {
+    "+266696687": "Anonymous",
+    "+7378742833": "Restricted",
+    "+2562533": "Blocked",
+    "+8656696": "Unknown",
+    "+86282452253": "Unavailable",
+}
 
 
 def owned_number(number: str | None) -> str | None:

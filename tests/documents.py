@@ -33,11 +33,11 @@ PAGE_HEAD = """\
 # Environment variables
 
 Read from the environment, or from `.env` in the folder where the program starts ([.env.example](../.env.example) is
-one to copy); the environment comes first. The dashboard reads top-level entries of `.streamlit/secrets.toml` of the
-same names, too. None is needed: without any provider's credentials the program runs on demo data. Empty values count
-as not set. A malformed value stops the start with one line that names it, and never shows the value. Secrets are never
-logged, exported or sent to a browser; the page *Settings* says which of them are set. Who may sign in stands in
-`.streamlit/secrets.toml`, which [access.md](access.md) explains.
+one to copy); the environment comes first. For the dashboard and its API, top-level entries of
+`.streamlit/secrets.toml` of the same names count before both. None is needed: without any provider's credentials the
+program runs on demo data. Empty values count as not set. A malformed value stops the start with one line that names it,
+and never shows the value. Secrets are never logged, exported or sent to a browser; the page *Settings* says which of
+them are set. Who may sign in stands in `.streamlit/secrets.toml`, which [access.md](access.md) explains.
 
 This page is written by `make documents` from `sync/settings.py`.
 """

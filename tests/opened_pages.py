@@ -18,11 +18,12 @@ from dashboard import access
 from dashboard.periods import PRESETS, midnight
 from sync import api
 from sync.bootstrap import shared
-from sync.models import SOURCES, Phone, RunKind, RunState, Source
+from sync.models import SOURCES, RunKind, RunState, Source
 from sync.store import Store
 from tests.asgi_call import ask
 from tests.local_supabase import LocalSupabase
-from tests.records import DAY, HOUR, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg
+from tests.records import DAY, HOUR, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 
 ROOT = Path(__file__).parent.parent
 PAGES = {"Workspaces": "workspaces", "Twilio": "twilio", "ElevenLabs": "elevenlabs"}
@@ -75,7 +76,7 @@ def filled(ledger: Store) -> Store:
     """Give a store with two clients, usage on three days of which one is older than a week, and open prices."""
     now = datetime.now(UTC).replace(microsecond=0)
     for name, number in (("Acme", OUR_NUMBER), ("Borealis = $1 *bold*", OTHER_NUMBER)):
-        ledger.save_phone(Phone(phone_number=number, workspace_id=ledger.find_or_add_workspace(name)))
+        register(ledger, make_phone(phone_number=number, workspace_id=add_workspace(ledger, name)))
     numbers = [OUR_NUMBER, OTHER_NUMBER, "+12120000003"]
     days = [now - 20 * DAY, now - 2 * DAY, now - DAY]
     legs = [

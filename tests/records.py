@@ -35,6 +35,7 @@ from sync.registry import (
     RenameWorkspace,
 )
 from sync.store import Store
+from tests.registering import add_workspace
 
 Sql = Callable[[str], list[tuple[Any, ...]]]
 
@@ -108,7 +109,7 @@ def make_conversation(**changes: Any) -> Conversation:
 
 
 def make_phone(**changes: Any) -> Phone:
-    return Phone(**{"phone_number": OUR_NUMBER, "workspace_id": 1} | changes)
+    return Phone(**{"id": NOT_AN_ID, "phone_number": OUR_NUMBER, "workspace_id": 1} | changes)
 
 
 def moments(first_day: datetime = FIRST_DAY) -> st.SearchStrategy[datetime]:
@@ -283,7 +284,7 @@ def everything_stored(sql: Sql) -> list[list[tuple[Any, ...]]]:
 
 def add_workspaces(store: Store) -> list[int]:
     """Register the three clients; their ids are 1, 2 and 3."""
-    return [store.find_or_add_workspace(name) for name in WORKSPACES]
+    return [add_workspace(store, name) for name in WORKSPACES]
 
 
 def stored_hours(sql: Sql, source: Source) -> list[tuple[int, datetime]]:

@@ -1,13 +1,16 @@
 """The HTTP API: closed without the secret, JSON in every case, and figures that equal the store's to the last digit."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +23,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from structlog.testing import capture_logs
 
 from demo.credentials import ACCOUNT_SID, AUTH_TOKEN, ELEVENLABS_API_KEY
 from demo.fleet import Fleet
@@ -34,6 +38,7 @@ from tests.asgi_call import ask
 from tests.declared_answers import assert_declared
 from tests.local_supabase import LocalSupabase
 from tests.records import make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 from tests.scripted_server import Answer, ScriptedServer
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
@@ -168,9 +173,9 @@ def call(services: Services) -> Caller:
 def filled(services: Services) -> Services:
     """Give services whose store holds two clients' records of three days."""
     store = services.store
-    acme, borealis = store.find_or_add_workspace("Acme"), store.find_or_add_workspace("Borealis")
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_phone(make_phone(workspace_id=borealis, phone_number="+34910000002"))
+    acme, borealis = add_workspace(store, "Acme"), add_workspace(store, "Borealis")
+    register(store, make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=borealis, phone_number="+34910000002"))
     for number, hours_ago in enumerate((1, 5, 30, 60)):
         started_at = NOW - hours_ago * HOUR
         for ours in ("+34910000001", "+34910000002", "+34910000077"):
@@ -599,7 +604,7 @@ def test_a_period_that_ends_before_it_begins_is_400(call: Caller, until: str) ->
 
 
 def test_workspaces_have_the_latest_snapshot_of_both_sources(filled: Services, call: Caller) -> None:
-    filled.store.find_or_add_workspace("Cumulus")
+    add_workspace(filled.store, "Cumulus")
 
     answer = call.json("/api/workspaces")
 
@@ -664,8 +669,50 @@ def test_a_store_that_cannot_be_read_is_503_everywhere(
     answers.append(call("POST", "/api/sync-hourly"))
 
     assert [answer.status_code for answer in answers] == [503] * 5
-    assert exact(answers[0])["status"] == "failed"
-    assert all("refused: no such table" in answer.text for answer in answers)
+    assert all("refused: no such table" in answer.text for answer in answers[1:])
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_health_tells_strangers_that_the_store_cannot_be_read_and_the_log_why(
+    environment: Environment, services: Services, call: Caller
+) -> None:
+    with closing(sqlite3.connect(environment.database)) as db:
+        db.execute("drop table sync_runs")
+
+    with capture_logs() as logged:
+        answer = call("GET", "/api/health", {})
+
+    assert answer.status_code == 503
+    assert exact(answer) == {"status": "failed", "store": api.UNREADABLE}
+    assert "no such table" in logged[0]["problem"]
+
+
+def test_health_says_so_soon_when_the_store_does_not_answer_and_strangers_share_one_look(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(SqliteStore):
+        looks = 0
+        lets_go = Event()
+
+        def notable_runs(self) -> list[SyncRun]:
+            self.looks += 1
+            self.lets_go.wait(30)
+            return []
+
+    async def ask_all(app: Starlette) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ledger") as client:
+            answers = await asyncio.gather(*(client.get(f"/api/health?{number}") for number in range(20)))
+        Hanging.lets_go.set()
+        return answers
+
+    monkeypatch.setattr(api, "STORE_WITHIN", 0.3)
+    with closing(Hanging(tmp_path / "hanging.db")) as store, ThreadPoolExecutor(1) as thread:
+        app = api.application(Services(services.settings, store, clock=lambda: NOW))
+        answers = thread.submit(asyncio.run, ask_all(app)).result()
+
+    assert [(answer.status_code, exact(answer)["store"]) for answer in answers] == [(503, api.UNREADABLE)] * 20
+    assert store.looks == 1
 
 
 def test_a_program_error_says_nothing_about_its_inside(environment: Environment, services: Services) -> None:

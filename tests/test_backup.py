@@ -25,6 +25,7 @@ from sync.supabase_store import SupabaseStore
 from tests.conftest import OpenStore
 from tests.local_supabase import LocalSupabase
 from tests.records import DAY, HOUR, OUR_NUMBER, TEN, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 from tests.test_copying import CALLS, CONVERSATIONS, all_records, balances, fill
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +134,7 @@ def test_a_restored_store_works_on(filled: Store, empty: Store, file: Path) -> N
 
     for store in (filled, empty):
         store.save_calls([make_leg(sid="CAnext", started_at=TEN + 2 * DAY)])
-        store.find_or_add_workspace("Cumulus")
+        add_workspace(store, "Cumulus")
 
     assert balances(empty) == balances(filled)
     assert {each.id: each.name for each in empty.workspaces()} == {each.id: each.name for each in filled.workspaces()}
@@ -283,10 +284,10 @@ def test_a_store_with_anything_else_in_it_is_refused_and_left_as_it_is(
     elif what == "newer version":
         empty.save_calls([make_leg(sid="CA01", fetched_at=TEN + 9 * DAY)])
     elif what == "number":
-        acme = empty.find_or_add_workspace("Acme")
-        empty.save_phone(make_phone(workspace_id=acme, phone_number="+34910000077"))
+        acme = add_workspace(empty, "Acme")
+        register(empty, make_phone(workspace_id=acme, phone_number="+34910000077"))
     elif what == "workspace":
-        empty.find_or_add_workspace("Cumulus")
+        add_workspace(empty, "Cumulus")
     elif what == "run":
         empty.record_skipped("twilio", (TEN, TEN + HOUR), "The flag is set.", now=TEN)
     elif what == "open run":

@@ -1,6 +1,7 @@
-"""The four invariants of balances (architecture, section 5), on generated records, against a plain count by hand.
+"""The invariants of balances ("What is in the store" in docs/architecture.md), against a plain count by hand.
 
-The count by hand (`Books`) reads like section 6: it keeps every version it was given, and adds up with loops.
+The records are generated. The count by hand (`Books`) follows "Running balances instead of hourly sums" and "The newer
+version of a record wins" in docs/decisions.md: it keeps every version it was given, and adds up with loops.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,6 +58,7 @@ from tests.records import (
     stored_hours,
     twilio_ledger,
 )
+from tests.registering import register, register_agent
 
 OpenStore = Callable[[], tuple[Store, Sql]]
 Step = list[CallLeg] | list[Conversation] | Phone | Agent
@@ -78,12 +80,12 @@ class Books:
         match step:
             case Phone() if self._is_taken(step):
                 with pytest.raises(RegistryError):
-                    store.save_phone(step)
+                    register(store, step)
             case Phone():
-                store.save_phone(step)
+                register(store, step)
                 self.phones = [phone for phone in self.phones if not _same_period(phone, step)] + [step]
             case Agent():
-                store.save_agent(step)
+                register_agent(store, step)
                 self.agents[step.agent_id] = step.workspace_id
             case [CallLeg(), *_]:
                 store.save_calls(step, refresh=refresh)

@@ -40,6 +40,7 @@ from tests.records import (
     moments,
     phone_periods,
 )
+from tests.registering import add_workspace, register
 
 OpenStore = Callable[[], tuple[Store, Sql]]
 Period = tuple[datetime | None, datetime | None]
@@ -51,7 +52,7 @@ EVER: Period = (None, None)
 
 @pytest.fixture
 def acme(store: Store) -> int:
-    return store.find_or_add_workspace("Acme")
+    return add_workspace(store, "Acme")
 
 
 @st.composite
@@ -70,7 +71,7 @@ def filled(open_store: OpenStore, phones: Iterable[Phone]) -> Store:
     store, _ = open_store()
     add_workspaces(store)
     for phone in {phone.phone_number: phone for phone in phones}.values():
-        store.save_phone(phone)
+        register(store, phone)
     return store
 
 
@@ -186,7 +187,7 @@ def test_a_breakdown_begins_with_its_first_second_and_ends_before_its_last(store
 
 
 def test_only_the_chosen_workspaces_are_broken_down_and_none_when_none_is_chosen(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg(), make_leg(sid="CA2", our_number=OTHER_NUMBER, direction="outbound-api")])
     store.save_conversations([make_conversation(), make_conversation(conversation_id="c2", agent_number=None)])
 
@@ -198,7 +199,7 @@ def test_only_the_chosen_workspaces_are_broken_down_and_none_when_none_is_chosen
 
 
 def test_an_agent_has_the_latest_name_that_was_seen_in_its_workspace(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     for number, name in enumerate(["Sales", "Sales Madrid", None]):
         store.save_conversations(
             [make_conversation(conversation_id=f"c{number}", agent_name=name, started_at=TEN + number * HOUR)]

@@ -43,6 +43,7 @@ from tests.records import (
     moments,
     phone_periods,
 )
+from tests.registering import add_workspace, register, register_agent
 
 LATER = FETCHED + 60 * SECOND
 EVERYTHING = CallFilter()
@@ -220,10 +221,10 @@ def test_voice_and_llm_are_known_only_where_each_conversation_has_them(store: St
 
 def test_a_late_price_a_moved_start_and_a_new_owner_reach_the_call(store: Store) -> None:
     store.save_calls([make_leg(cost=None, price_unit=None)])
-    acme = store.find_or_add_workspace("Acme")
+    acme = add_workspace(store, "Acme")
 
     store.save_calls([make_leg(cost=Decimal("0.02"), started_at=TEN + HOUR, fetched_at=LATER)])
-    store.save_phone(Phone(phone_number=OUR_NUMBER, workspace_id=acme))
+    register(store, make_phone(phone_number=OUR_NUMBER, workspace_id=acme))
 
     call = only_call(store)
     assert (call.total_cost, call.started_at, call.workspace_id) == (Decimal("0.02"), TEN + HOUR, acme)
@@ -338,9 +339,9 @@ def test_an_unknown_id_leads_to_no_call(store: Store) -> None:
 @pytest.fixture
 def shared_call(store: Store) -> tuple[Store, int, int]:
     """Give a call of Acme whose conversation belongs to Borealis, since it names the number of Borealis."""
-    acme, borealis = store.find_or_add_workspace("Acme"), store.find_or_add_workspace("Borealis")
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    acme, borealis = add_workspace(store, "Acme"), add_workspace(store, "Borealis")
+    register(store, make_phone(workspace_id=acme))
+    register(store, make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
     store.save_calls([make_leg(cost=Decimal("0.02"))])
     store.save_conversations([make_conversation(agent_number=OTHER_NUMBER, cost=Decimal("0.10"))])
     return store, acme, borealis
@@ -441,10 +442,10 @@ def save_all(store: Store, records: Iterable[CallLeg | Conversation | Phone | Ag
         elif isinstance(record, Conversation):
             store.save_conversations([record])
         elif isinstance(record, Agent):
-            store.save_agent(record)
+            register_agent(store, record)
         elif record.phone_number not in taken:  # periods of one number may not overlap
             taken.add(record.phone_number)
-            store.save_phone(record)
+            register(store, record)
 
 
 @given(records=random_records(), wanted=filters())

@@ -190,12 +190,36 @@ def test_verify_finds_nothing_in_sound_data_and_a_wrong_balance_after_a_change(c
     findings = {finding["check"]: finding for finding in wrong.json()["findings"]}
     assert sound.code == 0
     assert "✓ Twilio: every balance equals the sum of its records." in sound.out.splitlines()
-    assert "! 1 numbers with usage belong to no workspace and count as Unassigned: …0001 (2)" in sound.out
+    assert "! 1 number with usage belongs to no workspace and counts as Unassigned: …0001 (2)" in sound.out
     assert (wrong.code, wrong.json()["ok"]) == (1, False)
-    assert findings["twilio balances"]["message"].startswith("Twilio: 1 balances are not the sum of their records")
+    assert findings["twilio balances"]["message"].startswith("Twilio: 1 balance is not the sum of its records")
     assert [name for name, finding in findings.items() if finding["is_error"] and not finding["ok"]] == [
         "twilio balances"
     ]
+
+
+def test_verify_tells_of_balances_that_wait_and_that_the_next_sync_refreshes_them(commands: Commands) -> None:
+    with closing(SqliteStore(commands.database)) as store:
+        store.save_calls([make_leg()])
+        store.save_conversations([make_conversation()], refresh=False)
+        store.save_calls([make_leg(sid="CAnew")], refresh=False)
+
+    said = commands.run("verify")
+
+    assert (
+        "! Twilio: the balances of 1 workspace wait to be refreshed, which the next sync does; all others" in said.out
+    )
+
+
+def test_verify_wants_no_data_of_a_provider_that_is_not_configured(commands: Commands) -> None:
+    with closing(SqliteStore(commands.database)) as store:
+        store.save_calls([make_leg()])
+    del commands.variables["ELEVENLABS_API_KEY"]
+
+    said = commands.run("verify")
+
+    assert said.code == 0
+    assert "✓ ElevenLabs: not configured, and no data." in said.out.splitlines()
 
 
 def test_verify_of_an_empty_database_says_what_to_run(commands: Commands) -> None:

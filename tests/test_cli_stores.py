@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from sync.cli import app
 from sync.sqlite_store import SqliteStore
 from tests.local_supabase import LocalSupabase
+from tests.registering import add_workspace
 from tests.test_cli import Commands
 from tests.test_copying import CALLS, CONVERSATIONS, balances, fill
 
@@ -36,8 +37,10 @@ def test_a_backup_is_written_and_restored_into_a_new_file(commands: Commands, le
     restored = commands.run("restore", "one.db", DATABASE_PATH="restored.db")
 
     assert (backed_up.code, restored.code) == (0, 0)
-    assert backed_up.sentence().startswith(f"Backed up {CALLS} calls and {CONVERSATIONS} conversations into one.db (")
-    assert restored.sentence().startswith(f"Restored {CALLS} calls and {CONVERSATIONS} conversations in ")
+    assert backed_up.sentence().startswith(
+        f"Backed up {CALLS} call legs and {CONVERSATIONS} conversations into one.db ("
+    )
+    assert restored.sentence().startswith(f"Restored {CALLS} call legs and {CONVERSATIONS} conversations in ")
     assert restored.sentence().endswith("; all balances equal those of the backup.")
     with closing(SqliteStore(commands.folder / "restored.db")) as store:
         assert balances(store) == balances(ledger)
@@ -99,12 +102,12 @@ def test_what_cannot_be_restored_is_one_sentence(commands: Commands, content: by
 
 def test_a_store_with_other_data_is_not_restored_over(commands: Commands, ledger: SqliteStore) -> None:
     commands.run("backup", "one.db")
-    ledger.find_or_add_workspace("Cumulus")
+    add_workspace(ledger, "Cumulus")
 
     said = commands.run("restore", "one.db")
 
     assert said.code == 1
-    assert said.sentence().startswith("Error: The store holds data that is not in the backup (25 calls, ")
+    assert said.sentence().startswith("Error: The store holds data that is not in the backup (25 call legs, ")
     assert "Cumulus" in [workspace.name for workspace in ledger.workspaces()]
 
 

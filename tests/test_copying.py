@@ -27,6 +27,7 @@ from tests.records import (
     make_leg,
     make_phone,
 )
+from tests.registering import add_workspace, register, register_agent
 
 NOW = datetime(2026, 10, 26, 12, tzinfo=UTC)
 CALLS, CONVERSATIONS = 25, 15
@@ -60,11 +61,11 @@ def copy(origin: Store, target: Store) -> None:
 
 def fill(store: Store) -> None:
     """Two clients, a number that moved, a child leg, unpriced and unassigned records, and a successful run."""
-    store.find_or_add_workspace("Only in the origin")
-    acme, borealis = store.find_or_add_workspace("Acme"), store.find_or_add_workspace("Borealis")
-    store.save_phone(make_phone(workspace_id=acme, phone_number=OUR_NUMBER, valid_until=TEN + 5 * HOUR))
-    store.save_phone(make_phone(workspace_id=borealis, phone_number=OUR_NUMBER, valid_from=TEN + 5 * HOUR))
-    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=borealis))
+    add_workspace(store, "Only in the origin")
+    acme, borealis = add_workspace(store, "Acme"), add_workspace(store, "Borealis")
+    register(store, make_phone(workspace_id=acme, phone_number=OUR_NUMBER, valid_until=TEN + 5 * HOUR))
+    register(store, make_phone(workspace_id=borealis, phone_number=OUR_NUMBER, valid_from=TEN + 5 * HOUR))
+    register_agent(store, Agent(agent_id=OUR_AGENT, workspace_id=borealis))
     store.save_calls(
         [
             make_leg(
@@ -122,7 +123,7 @@ def test_a_copy_has_the_same_records_owners_and_balances(store: Store, sqlite: S
 
 def test_workspaces_that_the_target_numbers_differently_keep_their_usage(store: Store, sqlite: Store) -> None:
     fill(store)
-    sqlite.find_or_add_workspace("Was here before")
+    add_workspace(sqlite, "Was here before")
 
     copy(store, sqlite)
 
@@ -156,7 +157,7 @@ def test_workspaces_and_runs_keep_their_numbers_and_new_ones_get_others(
     fill(origin)
 
     copy(origin, target)
-    target.find_or_add_workspace("Cumulus")
+    add_workspace(target, "Cumulus")
     run = target.begin_run("twilio", RunKind.HOURLY, (TEN, TEN + DAY), owner="", now=TEN + DAY, stale_before=TEN)
 
     clients = [workspace for workspace in origin.workspaces() if workspace.id != UNASSIGNED]

@@ -211,7 +211,7 @@ def test_the_proxy_speaks_of_tls_and_leads_to_the_dashboard() -> None:
     assert int(idle_seconds) < uvicorn.Config("streamlit_app:app").timeout_keep_alive
 
 
-def test_the_workflow_runs_what_every_submission_passes() -> None:
+def test_the_workflow_runs_the_script_of_ci() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 
     (job,) = workflow["jobs"].values()

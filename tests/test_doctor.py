@@ -12,8 +12,8 @@ import pytest
 from demo.credentials import ACCOUNT_SID
 from demo.fleet import Fleet
 from demo.server import create_app, running
+from sync.cli_doctor import attempt
 from sync.doctor import machine
-from sync.doctor.rounds import attempt
 from sync.models import RunKind, RunState, Source
 from sync.settings import load_what_is_sound
 from sync.sqlite_store import SqliteStore
@@ -155,7 +155,7 @@ def test_a_clock_that_is_wrong_is_told(commands: Commands, ahead: timedelta, wor
 
     assert said.code == 0, "data is right all the same"
     assert troubles(said, "!") == [
-        f"This machine's clock is {words} that of {name}; set it, as with `timedatectl set-ntp true`."
+        f"This machine's clock is {words} that of {name}; set it, for example with `timedatectl set-ntp true`."
         for name in ("Twilio", "ElevenLabs")
     ]
 
@@ -353,7 +353,7 @@ def test_a_store_that_was_never_synced_says_how_to_begin(commands: Commands) -> 
     assert said.code == 1
     assert troubles(said)[:2] == [
         "Twilio: no sync has begun yet, so no scheduler seems to run; start `python -m sync scheduler`.",
-        "Twilio: no sync has gone well yet; run `python -m sync twilio`.",
+        "Twilio: no sync has succeeded yet; run `python -m sync twilio`.",
     ]
 
 
@@ -390,7 +390,7 @@ def test_numbers_that_belong_to_nobody_are_told(commands: Commands, ledger: Sqli
 
     assert said.code == 0
     assert troubles(said, "!")[0].startswith(
-        "1 numbers with usage belong to no workspace and count as Unassigned: …0077"
+        "1 number with usage belongs to no workspace and counts as Unassigned: …0077"
     )
 
 

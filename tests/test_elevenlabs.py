@@ -573,7 +573,7 @@ def test_a_conversation_that_is_gone_or_cannot_be_read_does_not_stop_the_others(
 def test_a_failure_of_the_whole_provider_is_no_failure_of_one_conversation(
     server: ScriptedServer, elevenlabs: ElevenLabsClient
 ) -> None:
-    server.on(f"{LIST}/c1", Answer(body=detail(conversation_id="c1")))
+    server.on(f"{LIST}/c1", Answer(status=503))
     server.on(f"{LIST}/c2", Answer(status=503))
 
     with pytest.raises(ProviderDownError):

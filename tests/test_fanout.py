@@ -9,7 +9,14 @@ from time import sleep
 
 import pytest
 
-from sync.errors import MalformedRecordError, ProviderDownError, RecordNotFoundError
+from sync.errors import (
+    MalformedRecordError,
+    ProviderDownError,
+    RecordNotFoundError,
+    RejectedRequestError,
+    UnexpectedAnswerError,
+    WrongCredentialsError,
+)
 from sync.fanout import ASKED_FOR, fetch_each
 from sync.models import Failure
 
@@ -75,6 +82,51 @@ def test_an_error_of_more_than_one_record_is_raised_and_stops_the_rest() -> None
         asked.append(record_id)
         sleep(0.001)
         if record_id == "5":
+            raise WrongCredentialsError("The key is wrong.")
+        return record_id
+
+    with pytest.raises(WrongCredentialsError, match="The key is wrong"):
+        list(fetch_each(fetch, map(str, range(10_000)), workers=4))
+
+    assert len(asked) < 1000
+    assert no_thread_fetches()
+
+
+DOUBTFUL = [ProviderDownError, RejectedRequestError, UnexpectedAnswerError]
+
+
+@pytest.mark.parametrize("error", DOUBTFUL)
+def test_a_record_that_alone_is_refused_is_a_failure_among_the_others(error: type[Exception]) -> None:
+    def fetch(record_id: str) -> str:
+        if int(record_id) % 10 == 3:
+            raise error("It is refused.")
+        return record_id
+
+    came = list(fetch_each(fetch, map(str, range(100)), workers=4))
+
+    failed = {each.record_id for each in came if isinstance(each, Failure)}
+    assert (len(came), failed) == (100, {str(number) for number in range(3, 100, 10)})
+
+
+@pytest.mark.parametrize("error", DOUBTFUL)
+def test_when_everything_is_refused_the_error_is_raised_after_the_failures(error: type[Exception]) -> None:
+    def fetch(record_id: str) -> str:
+        raise error("It is refused.")
+
+    outcomes = fetch_each(fetch, ["1", "2", "3"], workers=4)
+    came = [next(outcomes) for _ in range(3)]
+
+    assert {each.record_id for each in came if isinstance(each, Failure)} == {"1", "2", "3"}
+    with pytest.raises(error, match="It is refused"):
+        next(outcomes)
+
+
+def test_when_the_provider_goes_down_meanwhile_the_rest_is_not_asked_for() -> None:
+    asked = []
+
+    def fetch(record_id: str) -> str:
+        asked.append(record_id)
+        if int(record_id) >= 50:
             raise ProviderDownError("It is down.")
         return record_id
 

@@ -1,7 +1,7 @@
 """The hourly jobs: which window, which records again, what survives a bad day, and that the totals are right."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,19 +21,23 @@ from demo.server import create_app, running
 from sync import jobs
 from sync.demo_providers import register_demo_clients
 from sync.elevenlabs import ElevenLabsClient
-from sync.errors import AlreadyRunningError, ProviderDownError, StoppedError, UnexpectedAnswerError
+from sync.errors import AlreadyRunningError, ProviderDownError, ProviderError, StoppedError, UnexpectedAnswerError
 from sync.http import RetryPolicy
-from sync.models import CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun
+from sync.models import SOURCES, CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun
 from sync.runs import Conditions, open_run
 from sync.store import Store
 from sync.twilio import TwilioClient
 from tests.records import Sql, make_conversation, make_leg
+from tests.scripted_server import Answer, ScriptedServer
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 MARGIN = 15 * MINUTE
 FIRST_SYNC = 10 * DAY
 PROBLEM = "The provider has a problem of its own."
+QUICK_TO_GIVE_UP = RetryPolicy(
+    budget=timedelta(seconds=0.2), first_pause=timedelta(milliseconds=5), longest_pause=timedelta(milliseconds=50)
+)
 QUICK = RetryPolicy(
     budget=timedelta(seconds=10), first_pause=timedelta(milliseconds=1), longest_pause=timedelta(milliseconds=5)
 )
@@ -168,6 +172,33 @@ def planned(store: Store, now: datetime = NOW, first_sync: timedelta = FIRST_SYN
     kind, (start, end) = jobs.plan(store, "twilio", now=now, first_sync=first_sync)
     assert end == now
     return kind, start
+
+
+# What another run left behind
+
+
+@pytest.mark.parametrize("how", ["a run", "a run that fails", "a skipped run"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_next_run_repairs_balances_that_a_killed_one_left_behind_also_when_nothing_is_new(
+    store: Store, clock: Clock, twilio: FakeTwilio, elevenlabs: FakeElevenLabs, source: Source, how: str
+) -> None:
+    old = NOW - 30 * DAY
+    store.save_calls([make_leg(sid="CAold", started_at=old)], refresh=False)
+    store.save_conversations([make_conversation(conversation_id="c_old", started_at=old)], refresh=False)
+    conditions = Conditions(first_sync=FIRST_SYNC, clock=clock)
+    if how == "a run that fails":
+        twilio.breaks_off_after = elevenlabs.breaks_off_after = 0
+
+    with suppress(ProviderError):
+        if source == "twilio":
+            jobs.sync_twilio(twilio, store, conditions)
+        elif how == "a skipped run":
+            jobs.skip_elevenlabs(store, "It is switched off.", conditions)
+        else:
+            jobs.sync_elevenlabs(elevenlabs, store, conditions)
+
+    assert store.workspaces_to_refresh(source) == 0
+    assert len(store.twilio_snapshots() if source == "twilio" else store.elevenlabs_snapshots()) == 1
 
 
 # Windows
@@ -633,6 +664,46 @@ def test_a_conversation_that_cannot_be_read_is_listed_and_leaves_the_list_when_i
     assert listed == [("c2",), ("c3",)]
     assert (last.saved, last.failed) == (2, 0)
     assert sql("select count(*) from sync_failures") == [(0,)]
+
+
+def make_detail(name: str, began: int) -> dict[str, Any]:
+    """Return a conversation as ElevenLabs writes it, with what is needed and no more."""
+    metadata = {"start_time_unix_secs": began, "call_duration_secs": 53, "cost": 526, "charging": {}}
+    return {"conversation_id": name, "agent_id": "agent_1", "status": "done", "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Answer(status=422, body={"detail": [{"msg": "not this one"}]}),
+        Answer(status=500),
+        Answer(body="<html>Sorry</html>"),
+    ],
+)
+def test_a_conversation_that_elevenlabs_refuses_again_and_again_stops_no_other(
+    store: Store, clock: Clock, sql: Sql, bad: Answer
+) -> None:
+    with ScriptedServer() as provider:
+        began = int((NOW - HOUR).timestamp())
+        details = [make_detail(f"c{number}", began + number) for number in range(1, 30)]
+        listed = [
+            {"conversation_id": each["conversation_id"], "status": "done", **each["metadata"]} for each in details
+        ]
+        provider.on("/v1/convai/conversations", Answer(body={"conversations": listed, "has_more": False}))
+        for each in details:
+            name = each["conversation_id"]
+            is_bad = name == "c1"  # the oldest, which is asked for first
+            provider.on(f"/v1/convai/conversations/{name}", bad if is_bad else Answer(body=each))
+        client = ElevenLabsClient("key", base_url=provider.url, retries=QUICK_TO_GIVE_UP, clock=clock)
+        conditions = Conditions(first_sync=FIRST_SYNC, clock=clock)
+
+        first = jobs.sync_elevenlabs(client, store, conditions)
+        clock.now += 2 * HOUR
+        second = jobs.sync_elevenlabs(client, store, conditions)
+
+    assert (first.state, first.saved, first.failed) == (RunState.OK, 28, 1)
+    assert (second.state, second.failed) == (RunState.OK, 1)
+    assert sql("select record_id, attempts from sync_failures") == [("c1", 2)]
 
 
 def test_a_conversation_list_that_breaks_off_still_reads_what_it_gave(

@@ -37,6 +37,7 @@ log.debug("not worth a line")
 logging.getLogger("httpx").warning("%s is called from +12025550101, %%2B12025550101", "a page")
 logging.getLogger("httpx").info("not worth a line")
 warnings.warn("something is old")
+log.warning("refused: \\x1b[2Ja\\nb\\x85c\\u2028d")
 
 def fail():
     key = "-".join(["secret", "7c21"])
@@ -113,6 +114,7 @@ def test_on_a_pipe_every_line_is_a_json_object_also_those_of_libraries_and_of_bu
         ("info", "sync.test"),
         ("warning", "httpx"),
         ("warning", "py.warnings"),
+        ("warning", "sync.test"),
         *[("error", "sync.test"), ("error", "sync"), ("error", "sync")],
     ]
     assert told[0] | {"timestamp": ""} == {
@@ -124,7 +126,7 @@ def test_on_a_pipe_every_line_is_a_json_object_also_those_of_libraries_and_of_bu
         "run_id": 7,
     }
     assert told[0]["timestamp"].endswith("Z")
-    assert all(each["exception"].endswith("RuntimeError: a bug") for each in told[3:])
+    assert all(each["exception"].endswith("RuntimeError: a bug") for each in told[4:])
 
 
 def test_text_has_the_sentence_alone_and_says_which_library_speaks(tmp_path: Path) -> None:
@@ -132,6 +134,13 @@ def test_text_has_the_sentence_alone_and_says_which_library_speaks(tmp_path: Pat
 
     assert first.endswith("[info     ] Twilio: 3 records saved")
     assert second.endswith("[warning  ] a page is called from …0101, …0101 [httpx]")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_a_caller_wrote_neither_begins_a_line_nor_moves_the_cursor(form: str, tmp_path: Path) -> None:
+    [told] = [line for line in events(form, tmp_path) if "refused: " in line]
+
+    assert told.replace("\\\\", "\\").count(r"refused: \x1b[2Ja\nb\x85c\u2028d") == 1
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -153,7 +162,7 @@ def test_on_a_terminal_people_read_text(tmp_path: Path) -> None:
 def test_json_can_be_asked_for_on_a_terminal(tmp_path: Path) -> None:
     told = on_a_terminal(sys.executable, "-c", EVENTS, "json", folder=tmp_path)
 
-    assert len(read(told.splitlines())) == 6
+    assert len(read(told.splitlines())) == 7
 
 
 def test_a_command_that_fails_says_so_in_the_format_of_the_log(tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_when_one_process_ends_all_end_and_it_is_named(start: Start, started: "s
     scheduler.kill()
 
     assert started.wait(PATIENCE) == 1
-    assert "The scheduler ended, and its last lines say why; all is being stopped." in start.said()
+    assert "The scheduler ended, and its last lines say why; everything is being stopped." in start.said()
 
 
 def test_a_port_that_another_program_has_is_one_sentence_and_nothing_starts(start: Start) -> None:

@@ -7,11 +7,14 @@ import pytest
 from sync.elevenlabs_metrics import (
     allowances,
     cost_without_allowances,
+    elevenlabs,
     llm_paid,
     llm_without_allowance,
-    voice_without_allowance_at_most,
+    model_usage,
+    models_together,
+    voice_without_allowance,
 )
-from sync.metrics import CombinedTotals, combined, derived, ratio, twilio
+from sync.metrics import CREDITS, MINUTES, USD, CombinedTotals, combined, derived, ratio, twilio
 from sync.models import ElevenLabsTotals, LlmUsage, TokenUsage, TwilioTotals
 
 
@@ -39,14 +42,14 @@ def test_the_llm_side_is_the_same_whether_the_reported_price_contains_the_free_d
     assert (llm_without_allowance(totals), llm_paid(totals)) == (Decimal("0.5"), Decimal("0.3"))
 
 
-def test_free_minutes_are_worth_at_most_the_price_of_the_other_minutes() -> None:
-    assert voice_without_allowance_at_most(talks()) == Decimal("1.25")
-    assert cost_without_allowances(talks()) == (Decimal("1.5"), Decimal("1.75"))
+def test_free_minutes_are_worth_the_price_of_the_other_minutes() -> None:
+    assert voice_without_allowance(talks()) == Decimal("1.25")
+    assert cost_without_allowances(talks()) == Decimal("1.75")
 
 
 def test_when_all_minutes_were_free_nothing_tells_their_price() -> None:
-    assert voice_without_allowance_at_most(talks(free_minutes_consumed=Decimal(10))) is None
-    assert cost_without_allowances(talks(free_minutes_consumed=Decimal(10)))[1] is None
+    assert voice_without_allowance(talks(free_minutes_consumed=Decimal(10))) is None
+    assert cost_without_allowances(talks(free_minutes_consumed=Decimal(10))) is None
 
 
 def test_without_allowances_the_full_price_is_the_reported_one() -> None:
@@ -67,7 +70,8 @@ def test_what_awaits_its_price_is_not_known() -> None:
         if metric.direction == "cost"
     ]
 
-    assert set(costs) == set(prices) == set(both) == {None}
+    amounts = [metric.value(unpriced) for metric in elevenlabs() if metric.unit in (USD, CREDITS, MINUTES)]
+    assert set(costs) == set(prices) == set(both) == set(amounts) == {None}
 
 
 def test_a_ratio_to_nothing_is_not_known() -> None:
@@ -89,3 +93,17 @@ def test_without_a_provider_no_metric_needs_it() -> None:
     assert {metric.key for metric in combined("USD", ["elevenlabs"])} == {"elevenlabs_cost", "total_conversations"}
     assert {metric.key for metric in combined("EUR")} >= {"twilio_cost", "elevenlabs_cost"}
     assert not {"total_cost", "cost_per_minute"} & {metric.key for metric in combined("EUR")}
+
+
+def test_tokens_of_a_model_of_ones_own_have_no_price_and_do_not_dilute_the_rate() -> None:
+    usage = LlmUsage(
+        {
+            "gpt": {"input": TokenUsage(tokens=1000, price=Decimal("0.5"))},
+            "custom-llm": {"input": TokenUsage(tokens=9000, price=Decimal(0))},
+        }
+    )
+
+    own, together = model_usage(usage["custom-llm"]), models_together(usage)
+
+    assert (own.price, own.price_per_million) == (None, None)
+    assert (together.price, together.price_per_million, together.all_tokens) == (Decimal("0.5"), 500, 10_000)

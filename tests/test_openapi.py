@@ -111,7 +111,9 @@ def test_what_a_run_keeps_to_itself_is_not_in_the_document() -> None:
 def test_metrics_are_explained_where_they_are_declared() -> None:
     stats = document()["components"]["schemas"]["TwilioStats"]["properties"]
 
-    assert stats["cost_per_billed_minute"]["description"] == "Cost divided by billed minutes. Unit: USD."
+    assert stats["cost_per_billed_minute"]["description"] == (
+        "Cost divided by billed minutes, those included that still await a price. Unit: USD."
+    )
     assert stats["total_calls"]["description"].startswith("Calls that started in the period")
 
 

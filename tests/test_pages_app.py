@@ -144,7 +144,7 @@ def test_before_the_first_sync_a_page_offers_it(ledger: Store, title: str) -> No
     app = open_page(title)
 
     assert "No data available" in words_of(app)
-    assert "Nothing was ever synced" in words_of(app)
+    assert "Nothing has been synced yet" in words_of(app)
     assert [button.label for button in app.main.button] == ["Sync now"]
 
 

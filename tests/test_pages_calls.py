@@ -11,16 +11,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import call_costs, callers, formats
-from dashboard.call_costs import Question
+from dashboard.call_costs import MATCHES, Question
 from dashboard.formats import UNKNOWN
 from sync.bootstrap import shared
-from sync.call_costs import CallFilter, SortKey
+from sync.call_costs import CallFilter, Match, SortKey
 from sync.elevenlabs import ElevenLabsClient
 from sync.errors import RecordNotFoundError
-from sync.models import Phone
 from sync.store import Store
 from tests.opened_pages import ROOT, metrics_of, open_page, words_of
-from tests.records import CALLER, DAY, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg
+from tests.records import CALLER, DAY, OTHER_NUMBER, OUR_NUMBER, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 from tests.scripted_server import Answer, ScriptedServer
 
 ON_SQLITE = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
@@ -32,7 +32,7 @@ UTC_ZONE = ZoneInfo("UTC")
 def talked(ledger: Store) -> Store:
     """Give a store with a call that was passed on, one without conversation, a busy one, an unpriced one, a widget."""
     start = datetime.now(UTC).replace(microsecond=0) - DAY
-    ledger.save_phone(Phone(phone_number=OUR_NUMBER, workspace_id=ledger.find_or_add_workspace("Acme")))
+    register(ledger, make_phone(phone_number=OUR_NUMBER, workspace_id=add_workspace(ledger, "Acme")))
     ledger.save_calls(
         [
             make_leg(started_at=start, duration=100, cost=Decimal("0.02")),
@@ -84,7 +84,8 @@ def test_the_totals_are_those_of_the_other_pages(talked: Store) -> None:
 def test_orphans_of_both_sides_are_counted_apart_from_what_never_matches(talked: Store) -> None:
     shown = metrics_of(open_calls())
 
-    names = ("Matched", "No conversation", "No call", "No phone", "Match rate")
+    matches = (Match.MATCHED, Match.CALL_ONLY, Match.CONVERSATION_ONLY, Match.NO_PHONE)
+    names = (*(MATCHES[match] for match in matches), "Match rate")
     assert [shown[name] for name in names] == ["1", "2", "0", "1", "33.3%"]
 
 
@@ -104,7 +105,7 @@ def test_the_filters_stand_in_the_link(talked: Store) -> None:
 
 def test_what_nothing_meets_offers_to_reset_the_filters(talked: Store) -> None:
     app = open_calls(search="99999")
-    assert "No call of this period meets the filters" in words_of(app)
+    assert "No call in this period matches the filters" in words_of(app)
 
     next(button for button in app.main.button if button.label == "Reset the filters").click().run()
 
@@ -119,7 +120,7 @@ def test_a_call_outside_of_the_filters_is_found_by_its_id(talked: Store) -> None
 
 
 def test_before_the_first_sync_the_page_offers_it(ledger: Store) -> None:
-    assert "Nothing was ever synced" in words_of(open_calls())
+    assert "Nothing has been synced yet" in words_of(open_calls())
 
 
 def test_numbers_are_masked_until_somebody_asks_for_them(talked: Store) -> None:

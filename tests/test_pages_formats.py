@@ -74,6 +74,21 @@ def test_a_spreadsheet_never_runs_a_name_as_a_formula(text: str) -> None:
     assert list(csv.reader(io.StringIO(exported, newline="")))[0::3] == [["Period", f"'{text}"], [f"'{text}"]]
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("sip:x;=1+1", "sip:x;'=1+1"),
+        ("a; @b;-c", "a; '@b;'-c"),
+        ("a\t+1", "a\t'+1"),
+        ("a;b - c, d = e", "a;b - c, d = e"),
+    ],
+)
+def test_nor_the_part_behind_a_semicolon_where_that_begins_a_cell(text: str, written: str) -> None:
+    exported = to_csv([], ["Caller"], [[text]]).decode("utf-8-sig")
+
+    assert list(csv.reader(io.StringIO(exported, newline="")))[-1] == [written]
+
+
 def test_a_download_has_exact_amounts_and_leaves_the_unknown_empty() -> None:
     rows = [
         Row(name="Acme", totals=TwilioTotals(total_cost=Decimal("0.00850000"), total_legs=1)),

@@ -78,17 +78,17 @@ def test_the_bucket_that_the_data_ends_in_is_in_progress() -> None:
 
     progress = buckets.progress(datetime(2026, 3, 15, 1, 30, tzinfo=UTC))
 
-    assert progress[:3] == [Progress.DONE, Progress.IN_PROGRESS, Progress.AHEAD]
+    assert progress[:3] == [Progress.DONE, Progress.IN_PROGRESS, Progress.UNREACHED]
 
 
 def test_a_small_line_ends_with_the_last_complete_bucket() -> None:
-    progress = [Progress.DONE, Progress.DONE, Progress.IN_PROGRESS, Progress.AHEAD]
+    progress = [Progress.DONE, Progress.DONE, Progress.IN_PROGRESS, Progress.UNREACHED]
 
     assert whole([5, 6, 1, 0], progress) == [5, 6]
 
 
 def test_a_small_line_of_a_day_that_has_just_begun_shows_what_there_is() -> None:
-    progress = [Progress.DONE, Progress.IN_PROGRESS, Progress.AHEAD]
+    progress = [Progress.DONE, Progress.IN_PROGRESS, Progress.UNREACHED]
 
     assert whole([5, 1, 0], progress) == [5, 1]
 

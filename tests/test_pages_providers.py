@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import heatmap
 from dashboard.buckets import cut
 from dashboard.formats import UNKNOWN
-from sync.models import SOURCES, RunState
+from sync.models import SOURCES, LlmUsage, RunState, TokenUsage
 from sync.store import Store
 from tests.opened_pages import metrics_of, open_page, record_run, words_of
 from tests.records import DAY, make_conversation, make_leg
@@ -137,8 +137,18 @@ def test_free_allowances_tell_what_was_paid_and_what_it_would_have_cost(ledger: 
 
     shown = metrics_of(app)
     assert (shown["LLM, paid"], shown["LLM, full price"]) == ("$0.30", "$0.50")
-    assert (shown["Voice, as reported"], shown["Voice, at most"]) == ("$1.00", "$1.25")
-    assert "Without that, it would have cost $1.50 to $1.75" in words_of(app)
+    assert (shown["Voice, as reported"], shown["Voice, estimate"]) == ("$1.00", "$1.25")
+    assert "Without that, it would have cost about $1.75" in words_of(app)
+
+
+def test_the_tokens_own_prices_tell_what_was_free_when_the_reported_price_leaves_it_out(ledger: Store) -> None:
+    usage = LlmUsage({"gpt": {"input": TokenUsage(tokens=1000, price=Decimal("0.5"))}})
+    free = {"free_llm_dollars_consumed": Decimal("0.2"), "llm_price": Decimal("0.3"), "llm_usage": usage}
+    ledger.save_conversations([make_conversation(started_at=datetime.now(UTC) - DAY, **free)])
+
+    shown = metrics_of(open_page("ElevenLabs"))
+
+    assert (shown["LLM, paid"], shown["LLM, full price"]) == ("$0.30", "$0.50")
 
 
 def test_without_free_allowances_the_page_says_so(ledger: Store) -> None:

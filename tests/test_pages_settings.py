@@ -15,7 +15,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Selectbox
 
-from dashboard import data, formats
+from dashboard import callers, data, formats
 from dashboard.formats import UNKNOWN
 from dashboard.registry import dates, names
 from demo import credentials
@@ -240,7 +240,7 @@ def test_numbers_are_masked_until_the_reader_asks_for_them(filled: Store) -> Non
     assert OTHER_NUMBER not in "".join(str(frame.value.to_dict()) for frame in app.dataframe)
     choose_unregistered(app, OTHER_NUMBER)
 
-    app.toggle(key=names.FULL).set_value(True).run()
+    app.toggle(key=callers.FULL).set_value(True).run()
 
     assert table(app, "Number") == [OTHER_NUMBER, THIRD_NUMBER]
     assert widget(app, "multiselect", "unregistered numbers", "Numbers to assign").value == [OTHER_NUMBER]
@@ -646,7 +646,7 @@ def test_a_file_tells_the_fate_of_each_row_before_anything_changes(filled: Store
     )
 
     assert table(app, "Line") == [4, 5, 2, 3]  # refused ones first
-    assert table(app, "Fate") == ["Refused", "Refused", "Registered", "Corrected"]
+    assert table(app, "Result") == ["Refused", "Refused", "Registered", "Corrected"]
     assert "belongs to another workspace" in str(table(app, "Why")[0])
     assert "international form" in str(table(app, "Why")[1])
     assert "Line 4: The number" in words_of(app)
@@ -667,10 +667,12 @@ def test_a_file_that_is_none_gives_a_sentence(filled: Store) -> None:
 
 
 def test_an_export_can_be_imported_again_and_changes_nothing(filled: Store) -> None:
-    app = upload(open_page(), *data.export_phones().splitlines()[1:])
+    header, *lines = data.phones_exporter()().splitlines()
 
-    assert table(app, "Fate") == ["Unchanged"]
-    assert data.export_phones().splitlines()[0] == HEADER
+    app = upload(open_page(), *lines)
+
+    assert table(app, "Result") == ["Unchanged"]
+    assert header == HEADER
     assert [button.disabled for button in app.main.button if button.label == "Import 0 rows"] == [True]
 
 

@@ -206,7 +206,7 @@ def test_a_failed_run_shows_its_sentence_and_a_retry(filled: Store) -> None:
     app = open_page()
 
     assert "Failed: The provider is down ($5 *now*); the next run tries again." in card(app, "Twilio")
-    assert {"Retry Twilio now", "Sync ElevenLabs now"} <= set(labels(app))
+    assert {"Try Twilio again", "Sync ElevenLabs now"} <= set(labels(app))
 
 
 def test_a_retry_syncs_that_provider_alone(provided: None) -> None:
@@ -214,7 +214,7 @@ def test_a_retry_syncs_that_provider_alone(provided: None) -> None:
     record(store, "twilio", RunState.FAILED, "The provider is down.")
     app = open_page()
 
-    button(app, "Retry Twilio now").click().run()
+    button(app, "Try Twilio again").click().run()
     until(app, lambda: data.runs("twilio", limit=1)[0].state is RunState.OK)
 
     assert "Succeeded]" in card(app, "Twilio")
@@ -405,7 +405,7 @@ def test_a_historical_sync_that_was_stopped_goes_on(provided: None) -> None:
         position=datetime.now(UTC) - 10 * DAY,
     )
     app = open_page()
-    assert "It had walked 50% of the period" in words_of(app)
+    assert "It had got through 50% of the period" in words_of(app)
 
     button(app, "Go on").click().run()
     until(app, lambda: data.runs("twilio", limit=1)[0].state is RunState.OK)
@@ -433,7 +433,7 @@ def test_the_history_is_filtered_by_provider_kind_and_state(ledger: Store) -> No
     assert shown(runs_state=RunState.SKIPPED) == [f"{EN_DASH} Skipped"]
     assert list(table(app)["Message"]) == ["The flag is set."]
     app.selectbox(key="runs_of").set_value("twilio").run()
-    assert "No run is like that" in words_of(app)
+    assert "No run matches these filters" in words_of(app)
 
 
 @ON_SQLITE

@@ -23,7 +23,8 @@ from sync.bootstrap import shared
 from sync.models import SOURCES, RunKind, RunState, Source
 from sync.store import Store
 from tests.opened_pages import ROOT, metrics_of, open_page, record_run, words_of
-from tests.records import DAY, OUR_NUMBER, make_leg, make_phone
+from tests.records import DAY, HOUR, OUR_NUMBER, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 
 ON_SQLITE = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 ACME = "Acme"
@@ -40,7 +41,7 @@ def open_workspace(name: str | None, **filters: str) -> AppTest:
 @pytest.fixture
 def two_weeks(ledger: Store) -> Store:
     """Give a store in which Acme cost $2 yesterday and $1 the day before, and Unassigned $3 yesterday alone."""
-    ledger.save_phone(make_phone(workspace_id=ledger.find_or_add_workspace(ACME)))
+    register(ledger, make_phone(workspace_id=add_workspace(ledger, ACME)))
     noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
     ledger.save_calls(
         [
@@ -75,6 +76,63 @@ def test_a_comparison_with_days_before_the_first_record_says_that_it_is_incomple
     first = datetime.now(UTC).date() - 2 * DAY
     assert "comparison is incomplete" not in whole
     assert f"records begin on {first:%-d %b %Y}, so the comparison is incomplete" in cut_short
+
+
+def test_each_provider_is_compared_as_far_as_its_own_data_reaches(ledger: Store) -> None:
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - DAY
+    for n, days in enumerate(range(14)):
+        ledger.save_calls([make_leg(sid=f"CA{n}", started_at=noon - days * DAY, cost=Decimal(1))])
+        if days >= 2:  # ElevenLabs is two days behind
+            ledger.save_conversations([make_conversation(conversation_id=f"c{n}", started_at=noon - days * DAY)])
+    record_run(ledger, "twilio", RunState.OK)
+    record_run(ledger, "elevenlabs", RunState.OK, age=datetime.now(UTC) - (noon - 2 * DAY))
+
+    dates = [str((noon - 6 * DAY).date()), str(noon.date())]
+    app = open_page("Workspaces", period="Custom", dates=dates, compare="true")
+
+    assert deltas_of(app)["Calls"] == "+0.0%"
+    assert deltas_of(app)["Conversations"] == "+0.0%"
+    assert deltas_of(app)["Total cost"] == "+0.0%"
+    assert "(ElevenLabs until " in words_of(app)
+
+
+def test_what_was_never_synced_is_told_and_not_taken_for_zero(ledger: Store) -> None:
+    now = datetime.now(UTC)
+    begin = (now - 3 * DAY).replace(microsecond=0)
+    for source in SOURCES:
+        for window in ((begin, begin + HOUR), (begin + DAY, now)):
+            run = ledger.begin_run(source, RunKind.HOURLY, window, owner="", now=now, stale_before=now - HOUR)
+            ledger.finish_run(run.id, RunState.OK, None, now=now)
+    ledger.save_calls([make_leg(started_at=now - DAY)])
+
+    week = words_of(open_page("Workspaces", period="7 days"))
+    past = words_of(open_page("Workspaces", period="Custom", dates=["2026-01-10", "2026-02-02"]))
+
+    assert f"synced only since {begin:%-d %b %Y}" in week
+    assert "not synced from " in week
+    assert f"Nothing was synced from before {begin:%-d %b %Y}" in past
+    assert "Nothing happened" not in past
+
+
+def test_a_provider_that_was_never_synced_is_told_above_the_numbers_of_the_other(ledger: Store) -> None:
+    ledger.save_calls([make_leg(started_at=datetime.now(UTC) - DAY)])
+    record_run(ledger, "twilio", RunState.OK)
+    record_run(ledger, "elevenlabs", RunState.FAILED, "ElevenLabs does not accept the key.")
+
+    app = open_page("Workspaces")
+
+    (warning,) = app.main.warning
+    assert "ElevenLabs: never synced, so nothing of it is in these numbers. The last sync failed: ElevenLabs does" in (
+        warning.value.replace("\\", "")
+    )
+    assert "Twilio data through " in words_of(app)
+    assert "ElevenLabs never synced" in words_of(app)
+
+
+def test_the_table_counts_what_still_awaits_a_price(filled: Store) -> None:
+    table = open_page("Workspaces").dataframe[0].value.set_index("Workspace")
+
+    assert list(table["Awaiting a price"])[-1] == sum(table["Awaiting a price"][:-1]) > 0
 
 
 def test_more_cost_is_worse_and_more_usage_neither(two_weeks: Store) -> None:
@@ -125,7 +183,7 @@ def test_the_workspaces_that_were_chosen_come_along_to_the_next_page(two_weeks: 
 
 
 def test_a_workspace_that_is_filtered_out_says_so_and_resets(filled: Store) -> None:
-    filled.find_or_add_workspace("Idle")
+    add_workspace(filled, "Idle")
     app = open_page("Workspaces", workspaces=["Idle"])
     said = words_of(app)
 
@@ -148,7 +206,7 @@ def test_numbers_that_are_late_say_since_when_and_why_and_stay(ledger: Store, so
     said = warning.value.replace("\\", "")
     assert "these numbers end at" in said
     assert "(5 h 0 min ago). No sync has run since" in said
-    assert [button.label for button in app.main.button] == ["Retry"]
+    assert [button.label for button in app.main.button] == ["Try again"]
     assert app.metric
 
 
@@ -161,12 +219,13 @@ def test_a_sync_that_could_not_even_begin_says_why_above_the_numbers(ledger: Sto
         db.execute("create trigger full before insert on sync_runs begin select raise(abort, 'no room'); end")
     app = open_page("Twilio")
 
-    next(button for button in app.main.button if button.label == "Retry").click().run()
+    next(button for button in app.main.button if button.label == "Try again").click().run()
     wait_until(lambda: not background_syncs(shared()).is_running())
     app.run()
 
     (warning,) = app.main.warning
     assert "The last sync failed: The database ledger.db refused" in warning.value.replace("\\", "")
+    assert set(background_syncs(shared()).problems) == {"twilio"}, "the strip is about one provider"
     assert app.metric
 
 
@@ -265,8 +324,8 @@ def test_a_link_to_a_workspace_that_does_not_exist_says_so(filled: Store) -> Non
 
 
 def test_the_view_of_a_workspace_without_usage_still_has_its_numbers(filled: Store) -> None:
-    idle = filled.find_or_add_workspace("Idle")
-    filled.save_phone(make_phone(phone_number="+34910000077", workspace_id=idle, label="Front desk"))
+    idle = add_workspace(filled, "Idle")
+    register(filled, make_phone(phone_number="+34910000077", workspace_id=idle, label="Front desk"))
 
     app = open_workspace("Idle")
 
@@ -291,7 +350,7 @@ def test_a_workspace_keeps_its_colour_whatever_is_filtered(filled: Store) -> Non
 def test_more_workspaces_than_bars_are_added_up_in_one(ledger: Store) -> None:
     for number in range(12):
         phone = f"+3491000{number:04}"
-        ledger.save_phone(make_phone(phone_number=phone, workspace_id=ledger.find_or_add_workspace(f"W{number}")))
+        register(ledger, make_phone(phone_number=phone, workspace_id=add_workspace(ledger, f"W{number}")))
         ledger.save_calls([make_leg(sid=f"CA{number}", our_number=phone, cost=Decimal(number + 1))])
     usage = only_twilio(data.twilio(Period(first=None, last=None, zone=ZoneInfo("UTC"))))
 

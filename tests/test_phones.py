@@ -1,11 +1,12 @@
 """Numbers as CSV on both stores: what becomes of each row, dry runs, and exports that can be imported again."""
 
 import csv
+from codecs import BOM_UTF8
 from io import StringIO
 
 import pytest
 
-from sync.phones import COLUMNS, ImportedRow, ImportFileError, export_phones, import_phones, read_phones
+from sync.phones import COLUMNS, ImportedRow, ImportFileError, PhoneRow, export_phones, import_phones, read_phones
 from sync.registry import AddWorkspace, RegisterNumber
 from sync.store import Store
 from tests.conftest import OpenStore
@@ -14,12 +15,16 @@ from tests.records import DAY, OTHER_NUMBER, OUR_NUMBER, TEN, THIRD_NUMBER, make
 HEADER = ",".join(COLUMNS)
 
 
-def rows_of(*lines: str) -> str:
-    return "\n".join([HEADER, *lines])
+def file_of(*lines: str) -> bytes:
+    return "\n".join([HEADER, *lines]).encode()
+
+
+def rows_of(*lines: str) -> list[PhoneRow]:
+    return read_phones(file_of(*lines), name="numbers.csv")
 
 
 def fates(store: Store, *lines: str, dry_run: bool = False) -> list[str]:
-    return [row.fate for row in import_phones(store, read_phones(rows_of(*lines)), dry_run=dry_run).rows]
+    return [row.fate for row in import_phones(store, rows_of(*lines), dry_run=dry_run).rows]
 
 
 def test_each_row_is_registered_corrected_unchanged_or_refused(store: Store) -> None:
@@ -32,15 +37,13 @@ def test_each_row_is_registered_corrected_unchanged_or_refused(store: Store) -> 
 
     imported = import_phones(
         store,
-        read_phones(
-            rows_of(
-                f"acme,{OUR_NUMBER},New,,",
-                f"Acme,{OTHER_NUMBER},Same,,{TEN:%Y-%m-%d %H:%M}",
-                f"Borealis,{THIRD_NUMBER},,,",
-                f"Borealis,{OUR_NUMBER},,,",
-                "Borealis,none,,,",
-                f"Borealis,{THIRD_NUMBER},Later corrected in the same file,,",
-            )
+        rows_of(
+            f"acme,{OUR_NUMBER},New,,",
+            f"Acme,{OTHER_NUMBER},Same,,{TEN:%Y-%m-%d %H:%M}",
+            f"Borealis,{THIRD_NUMBER},,,",
+            f"Borealis,{OUR_NUMBER},,,",
+            "Borealis,none,,,",
+            f"Borealis,{THIRD_NUMBER},Later corrected in the same file,,",
         ),
     )
 
@@ -66,7 +69,7 @@ def test_each_row_is_registered_corrected_unchanged_or_refused(store: Store) -> 
 
 def test_a_dry_run_tells_every_fate_and_effect_and_registers_nothing(store: Store) -> None:
     store.save_calls([make_leg()])
-    rows = read_phones(rows_of(f"Acme,{OUR_NUMBER},,,", f"Borealis,{OUR_NUMBER},,,"))
+    rows = rows_of(f"Acme,{OUR_NUMBER},,,", f"Borealis,{OUR_NUMBER},,,")
 
     tried = import_phones(store, rows, dry_run=True)
     left = (store.phones(), len(store.workspaces()))
@@ -81,19 +84,21 @@ def test_a_dry_run_tells_every_fate_and_effect_and_registers_nothing(store: Stor
     ]
 
 
-def test_an_uploaded_file_is_read_as_bytes_or_text_with_or_without_its_invisible_mark() -> None:
-    text = rows_of(f"Café,{OUR_NUMBER},,,")
+def test_an_uploaded_file_is_read_with_or_without_its_invisible_mark() -> None:
+    content = file_of(f"Café,{OUR_NUMBER},,,")
 
-    from_all = [read_phones(content) for content in (text, text.encode(), text.encode("utf-8-sig"), "\ufeff" + text)]
+    from_both = [read_phones(each, name="numbers.csv") for each in (content, BOM_UTF8 + content)]
 
-    assert [row.change for [row] in from_all] == [RegisterNumber(workspace="Café", phone_number=OUR_NUMBER)] * 4
+    assert [row.change for [row] in from_both] == [RegisterNumber(workspace="Café", phone_number=OUR_NUMBER)] * 2
 
 
 def test_a_file_of_another_kind_is_one_sentence() -> None:
-    with pytest.raises(ImportFileError, match=r"^The file is not a CSV file in UTF-8; save it as such and try again"):
-        read_phones(b"\xff\xfe\x00")
-    with pytest.raises(ImportFileError, match=r"^The file has no column workspace and no column phone_number; its"):
-        read_phones("")
+    with pytest.raises(
+        ImportFileError, match=r"^numbers.csv is not a CSV file in UTF-8; save it as such and try again"
+    ):
+        read_phones(b"\xff\xfe\x00", name="numbers.csv")
+    with pytest.raises(ImportFileError, match=r"^numbers.csv has no column workspace and no column phone_number; its"):
+        read_phones(b"", name="numbers.csv")
 
 
 NAMES = ["Acme", "=SUM(A1)", "@home", "-5", "+1", "'quoted", "''", 'Comma, "quotes"', "Café"]
@@ -118,13 +123,14 @@ def test_an_export_can_be_imported_to_the_same_registry(open_store: OpenStore) -
     # The same ids, so that the phones can be compared.
     other.change_registry([AddWorkspace(name=name) for name in NAMES])
 
-    imported = import_phones(other, read_phones(exported))
+    rows = read_phones(exported.encode(), name="numbers.csv")
+    imported = import_phones(other, rows)
 
     assert {row.fate for row in imported.rows} == {"registered"}
     assert {workspace.name for workspace in other.workspaces()} == names == {*NAMES, "Unassigned"}
     assert other.phones() == phones
     assert export_phones(other) == exported
-    assert {row.fate for row in import_phones(other, read_phones(exported)).rows} == {"unchanged"}
+    assert {row.fate for row in import_phones(other, rows).rows} == {"unchanged"}
     other.close()
 
 

@@ -19,9 +19,8 @@ from demo.credentials import ACCOUNT_SID, AUTH_TOKEN, ELEVENLABS_API_KEY
 from sync import api
 from sync.bootstrap import Services
 from sync.errors import StoreError
-from sync.models import Failure, RunKind, RunState, Source
+from sync.models import Failure, RunKind, RunState, RunTotals, Source
 from sync.prometheus import exposition, read_figures
-from sync.run_totals import RunTotals
 from sync.settings import Settings
 from sync.sqlite_store import SqliteStore
 from sync.store import Store

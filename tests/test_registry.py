@@ -114,7 +114,6 @@ def periods(store: Store) -> list[tuple[str, datetime | None, datetime | None]]:
 
 def only_phone_id(store: Store) -> int:
     [phone] = store.phones()
-    assert phone.id is not None
     return phone.id
 
 
@@ -296,6 +295,21 @@ def test_a_workspace_is_found_by_its_name_in_small_and_capital_letters(store: St
     assert names(store) == ["École", "Unassigned"]
 
 
+def test_a_number_that_was_written_by_hand_takes_its_stored_usage_along_when_it_is_registered(
+    store: Store, sql: Sql
+) -> None:
+    store.save_calls([make_leg()])
+    store.save_conversations([make_conversation()])
+    change(store, AddWorkspace(name="Acme"))
+    acme = id_of(store, "Acme")
+    sql(f"insert into workspace_phones (workspace_id, phone_number) values ({acme}, '{OUR_NUMBER}') returning id")
+
+    change(store, RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER))
+
+    assert [snapshot.workspace_id for snapshot in store.twilio_snapshots()] == [acme]
+    assert [snapshot.workspace_id for snapshot in store.elevenlabs_snapshots()] == [acme]
+
+
 def test_registering_the_same_period_again_corrects_its_label_and_its_end(store: Store) -> None:
     save_four_hours_of_calls(store)
     registered = RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER, valid_from=TEN, valid_until=TEN + HOUR)
@@ -305,6 +319,7 @@ def test_registering_the_same_period_again_corrects_its_label_and_its_end(store:
     change(store, replace(registered, label="Sales", valid_until=TEN + 2 * HOUR))
 
     assert (only_phone_id(store), periods(store)) == (phone_id, [("Acme", TEN, TEN + 2 * HOUR)])
+    assert [phone.label for phone in store.phones()] == ["Sales"]
     assert legs_by_name(store) == {"Acme": 2, "Unassigned": 3}
 
 
@@ -487,7 +502,6 @@ def test_a_correction_that_would_overlap_the_next_period_is_refused(store: Store
         RegisterNumber(workspace="Borealis", phone_number=OUR_NUMBER, valid_from=TEN),
     )
     first, _ = store.phones()
-    assert first.id is not None
     before = periods(store)
 
     edited = EditNumber(phone_id=first.id, label=None, valid_from=None, valid_until=TEN + HOUR)
@@ -532,7 +546,6 @@ def test_a_dry_run_changes_nothing_and_tells_exactly_what_the_changes_then_do(st
         [make_conversation(), make_conversation(conversation_id="conv_2", agent_number=None, started_at=TEN + DAY)]
     )
     [ours] = [phone for phone in store.phones() if phone.phone_number == OTHER_NUMBER]
-    assert ours.id is not None
     changes: list[RegistryChange] = [
         MoveNumber(workspace="Cumulus", phone_number=OUR_NUMBER, valid_from=TEN + 2 * HOUR),
         RenameWorkspace(workspace_id=id_of(store, "Borealis"), name="Boreal"),

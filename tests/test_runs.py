@@ -110,7 +110,7 @@ def test_who_watches_a_run_is_told_its_speed_and_the_time_left(store: Store, clo
     ("failed", "message"),
     [
         (0, None),
-        (1, "1 record could not be fetched or read; they are listed, and tried again with the next run."),
+        (1, "1 record could not be fetched or read; it is listed, and tried again with the next run."),
         (7, "7 records could not be fetched or read; they are listed, and tried again with the next run."),
     ],
 )

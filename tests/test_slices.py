@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.slices import LENGTH, Walk, Window, slices
+from sync.models import Window
+from sync.slices import LENGTH, Walk, slices
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

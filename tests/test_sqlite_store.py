@@ -23,11 +23,12 @@ import pytest
 
 from sync.errors import StoreError
 from sync.models import SOURCES, CallLeg, Conversation, Source
-from sync.sqlite_store import SqliteStore, records, reports
+from sync.sqlite_store import SqliteStore, records, snapshots
 from sync.sqlite_store.connection import Database
 from sync.sqlite_store.migrate import scripts, statements
 from sync.times import iso
 from tests.records import HOUR, TEN, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 
 BATCH = 20
 spawn = multiprocessing.get_context("spawn")
@@ -88,8 +89,8 @@ def test_threads_that_read_and_write_at_once_end_with_right_balances(path: Path)
     with opened(path) as store, ThreadPoolExecutor(8) as pool, switching_threads_often():
         writes = [pool.submit(store.save_calls, batch("thread", number)) for number in range(30)]
         reads = [pool.submit(store.twilio_balances, [TEN + HOUR, None]) for _ in range(300)]
-        acme = store.find_or_add_workspace("Acme")
-        registering = [pool.submit(store.save_phone, make_phone(workspace_id=acme, label=str(n))) for n in range(30)]
+        acme = add_workspace(store, "Acme")
+        registering = [pool.submit(register, store, make_phone(workspace_id=acme, label=str(n))) for n in range(30)]
 
         seen = [read.result() for read in reads]
         for write in writes + registering:
@@ -369,8 +370,8 @@ def test_every_connection_of_the_pool_enforces_references(path: Path) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_reading_balances_takes_the_same_few_steps_however_long_the_history_is(path: Path, source: Source) -> None:
     reads = {
-        "twilio": (reports.twilio_snapshots, reports.twilio_balances),
-        "elevenlabs": (reports.elevenlabs_snapshots, reports.elevenlabs_balances),
+        "twilio": (snapshots.twilio_snapshots, snapshots.twilio_balances),
+        "elevenlabs": (snapshots.elevenlabs_snapshots, snapshots.elevenlabs_balances),
     }
     latest, at_a_moment = reads[source]
     steps = []

@@ -19,13 +19,13 @@ from sync.models import (
     LlmUsage,
     RunKind,
     RunState,
+    RunTotals,
     Source,
     StoredFailure,
     SyncRun,
     TokenUsage,
     TwilioTotals,
 )
-from sync.run_totals import RunTotals
 from sync.store import Store
 from tests.records import (
     CALLER,
@@ -47,6 +47,7 @@ from tests.records import (
     stored_hours,
     twilio_ledger,
 )
+from tests.registering import add_workspace, register, register_agent
 
 MINUTE = timedelta(minutes=1)
 LATER = FETCHED + MINUTE
@@ -54,12 +55,12 @@ LATER = FETCHED + MINUTE
 
 @pytest.fixture
 def acme(store: Store) -> int:
-    return store.find_or_add_workspace("Acme")
+    return add_workspace(store, "Acme")
 
 
 @pytest.fixture
 def borealis(store: Store) -> int:
-    return store.find_or_add_workspace("Borealis")
+    return add_workspace(store, "Borealis")
 
 
 def twilio_totals(store: Store, workspace_id: int = UNASSIGNED) -> TwilioTotals:
@@ -208,7 +209,7 @@ def test_a_price_that_only_the_older_version_knows_is_taken_when_it_arrives_late
 
 
 def test_a_number_that_the_provider_has_deleted_stays_known_and_owned(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg()])
     store.save_conversations([make_conversation()])
 
@@ -240,8 +241,8 @@ def test_known_conversations_tells_what_is_stored_of_those_asked_for(store: Stor
 
 
 def test_a_leg_belongs_to_the_owner_of_our_number_in_either_direction(store: Store, acme: int, borealis: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    register(store, make_phone(workspace_id=acme))
+    register(store, make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
 
     store.save_calls(
         [
@@ -260,7 +261,7 @@ def test_a_leg_belongs_to_the_owner_of_our_number_in_either_direction(store: Sto
 
 
 def test_nothing_is_booked_on_a_client_by_default(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme, phone_number=OTHER_NUMBER))
+    register(store, make_phone(workspace_id=acme, phone_number=OTHER_NUMBER))
 
     store.save_calls([make_leg(), make_leg(sid="CA2", our_number=None)])
     store.save_conversations([make_conversation(agent_number=None, agent_id=None)])
@@ -270,8 +271,8 @@ def test_nothing_is_booked_on_a_client_by_default(store: Store, acme: int) -> No
 
 
 def test_a_child_leg_inherits_its_parents_workspace_over_its_own_number(store: Store, acme: int, borealis: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    register(store, make_phone(workspace_id=acme))
+    register(store, make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
     parent = make_leg()
 
     store.save_calls([make_leg(sid="CA2", parent_call_sid="CA1", our_number=OTHER_NUMBER), parent])
@@ -281,7 +282,7 @@ def test_a_child_leg_inherits_its_parents_workspace_over_its_own_number(store: S
 
 
 def test_a_child_leg_inherits_also_when_its_parent_arrives_later(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg(sid="CA3", parent_call_sid="CA2", our_number=None)])
     store.save_calls([make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)])
     before = legs_by_workspace(store)
@@ -293,7 +294,7 @@ def test_a_child_leg_inherits_also_when_its_parent_arrives_later(store: Store, a
 
 
 def test_a_child_of_a_parent_that_nobody_owns_goes_by_its_own_number(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
 
     store.save_calls(
         [
@@ -310,8 +311,8 @@ def test_a_child_of_a_parent_that_nobody_owns_goes_by_its_own_number(store: Stor
 def test_a_new_leg_two_below_one_that_moves_in_the_same_batch_goes_where_that_goes(
     store: Store, acme: int, borealis: int, moved_to: datetime
 ) -> None:
-    store.save_phone(make_phone(workspace_id=acme, valid_until=TEN))
-    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+    register(store, make_phone(workspace_id=acme, valid_until=TEN))
+    register(store, make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
     middle = make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)
     store.save_calls([make_leg(started_at=TEN - HOUR), middle])
 
@@ -336,7 +337,7 @@ def test_legs_that_are_each_others_parents_are_stored_and_unassigned(store: Stor
 def test_a_number_is_owned_from_valid_from_inclusive_to_valid_until_exclusive(
     store: Store, acme: int, started_at: datetime, owner: str
 ) -> None:
-    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
+    register(store, make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
 
     store.save_calls([make_leg(started_at=started_at)])
     store.save_conversations([make_conversation(started_at=started_at, agent_id=None)])
@@ -346,12 +347,12 @@ def test_a_number_is_owned_from_valid_from_inclusive_to_valid_until_exclusive(
 
 
 def test_a_number_that_moves_leaves_its_past_with_the_old_owner(store: Store, acme: int, borealis: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg(), make_leg(sid="CA2", started_at=TEN + DAY)])
     store.save_conversations([make_conversation(), make_conversation(conversation_id="c", started_at=TEN + DAY)])
 
-    store.save_phone(make_phone(workspace_id=acme, valid_until=TEN + HOUR))
-    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+    register(store, make_phone(workspace_id=acme, valid_until=TEN + HOUR))
+    register(store, make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
 
     assert legs_by_workspace(store) == conversations_by_workspace(store) == {acme: 1, borealis: 1}
     for source in SOURCES:
@@ -362,7 +363,7 @@ def test_registering_a_number_takes_its_stored_usage_and_its_child_legs_over(sto
     store.save_calls([make_leg(), make_leg(sid="CA2", parent_call_sid="CA1", our_number=None)])
     store.save_conversations([make_conversation()])
 
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
 
     assert legs_by_workspace(store) == {acme: 2}
     assert conversations_by_workspace(store) == {acme: 1}
@@ -372,8 +373,8 @@ def test_registering_a_number_takes_its_stored_usage_and_its_child_legs_over(sto
 def test_a_conversation_goes_by_its_number_and_by_its_agent_only_without_an_owned_one(
     store: Store, acme: int, borealis: int
 ) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=borealis))
+    register(store, make_phone(workspace_id=acme))
+    register_agent(store, Agent(agent_id=OUR_AGENT, workspace_id=borealis))
 
     store.save_conversations(
         [
@@ -392,9 +393,9 @@ def test_registering_and_moving_an_agent_takes_its_stored_conversations_along(
 ) -> None:
     store.save_conversations([make_conversation(agent_number=None)])
 
-    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=acme))
+    register_agent(store, Agent(agent_id=OUR_AGENT, workspace_id=acme))
     first = conversations_by_workspace(store)
-    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=borealis, label="Widget"))
+    register_agent(store, Agent(agent_id=OUR_AGENT, workspace_id=borealis, label="Widget"))
 
     assert first == {acme: 1}
     assert conversations_by_workspace(store) == {borealis: 1}
@@ -405,18 +406,11 @@ def test_registering_and_moving_an_agent_takes_its_stored_conversations_along(
 
 
 def test_workspaces_are_listed_by_name_and_unassigned_last(store: Store) -> None:
-    store.find_or_add_workspace("Zenith")
-    store.find_or_add_workspace("Acme")
+    add_workspace(store, "Zenith")
+    add_workspace(store, "Acme")
 
     assert [workspace.name for workspace in store.workspaces()] == ["Acme", "Zenith", "Unassigned"]
     assert store.workspaces()[-1].id == UNASSIGNED
-
-
-def test_a_workspace_is_added_once(store: Store, acme: int) -> None:
-    again = store.find_or_add_workspace("Acme")
-
-    assert again == acme
-    assert store.count_rows()["workspaces"] == 2
 
 
 def test_unassigned_cannot_be_deleted(store: Store, sql: Sql) -> None:
@@ -429,19 +423,10 @@ def test_unassigned_cannot_be_deleted(store: Store, sql: Sql) -> None:
 def test_phones_are_listed_as_they_were_registered(store: Store, acme: int, borealis: int) -> None:
     first = make_phone(workspace_id=acme, label="Sales", valid_from=TEN, valid_until=TEN + DAY)
     second = make_phone(workspace_id=borealis, valid_from=TEN + DAY)
-    store.save_phone(second)
-    store.save_phone(first)
+    register(store, second)
+    register(store, first)
 
     assert store.phones() == [first, second]
-
-
-def test_registering_the_same_period_again_corrects_its_end_and_label(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN))
-    corrected = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + DAY, label="Sales")
-
-    store.save_phone(corrected)
-
-    assert store.phones() == [corrected]
 
 
 @pytest.mark.parametrize(
@@ -452,11 +437,11 @@ def test_overlapping_periods_of_one_number_are_refused(
     store: Store, acme: int, borealis: int, valid_from: datetime | None, valid_until: datetime | None
 ) -> None:
     held = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR)
-    store.save_phone(held)
+    register(store, held)
     store.save_calls([make_leg()])
 
     with pytest.raises(RegistryError, match="end that first") as refusal:
-        store.save_phone(make_phone(workspace_id=borealis, valid_from=valid_from, valid_until=valid_until))
+        register(store, make_phone(workspace_id=borealis, valid_from=valid_from, valid_until=valid_until))
 
     assert OUR_NUMBER not in str(refusal.value)
     assert store.phones() == [held]
@@ -464,42 +449,16 @@ def test_overlapping_periods_of_one_number_are_refused(
 
 
 def test_periods_of_one_number_may_touch(store: Store, acme: int, borealis: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
+    register(store, make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR))
 
-    store.save_phone(make_phone(workspace_id=borealis, valid_until=TEN))
-    store.save_phone(make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
+    register(store, make_phone(workspace_id=borealis, valid_until=TEN))
+    register(store, make_phone(workspace_id=borealis, valid_from=TEN + HOUR))
 
     assert len(store.phones()) == 3
 
 
-def test_a_correction_that_would_overlap_the_next_period_is_refused(store: Store, acme: int, borealis: int) -> None:
-    first = make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN + HOUR)
-    second = make_phone(workspace_id=borealis, valid_from=TEN + HOUR)
-    store.save_phone(first)
-    store.save_phone(second)
-
-    with pytest.raises(RegistryError):
-        store.save_phone(replace(first, valid_until=None))
-
-    assert store.phones() == [first, second]
-
-
-def test_a_period_that_ends_before_it_begins_is_refused(store: Store, acme: int) -> None:
-    with pytest.raises(RegistryError, match="end before it begins"):
-        store.save_phone(make_phone(workspace_id=acme, valid_from=TEN, valid_until=TEN))
-
-
-def test_numbers_and_agents_of_a_workspace_that_does_not_exist_are_refused(store: Store) -> None:
-    with pytest.raises(RegistryError, match="no workspace 99"):
-        store.save_phone(make_phone(workspace_id=99))
-    with pytest.raises(RegistryError, match="no workspace 99"):
-        store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=99))
-
-    assert (store.phones(), store.agents()) == ([], [])
-
-
 def test_unregistered_numbers_are_listed_the_last_used_first(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls(
         [
             make_leg(),
@@ -741,9 +700,9 @@ def test_a_record_that_moves_to_another_hour_leaves_the_old_one(store: Store, sq
 def test_the_latest_snapshot_of_each_workspace_is_given_by_name_unassigned_last(
     store: Store, acme: int, borealis: int
 ) -> None:
-    store.find_or_add_workspace("Quiet")
-    store.save_phone(make_phone(workspace_id=borealis))
-    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=acme))
+    add_workspace(store, "Quiet")
+    register(store, make_phone(workspace_id=borealis))
+    register(store, make_phone(phone_number=OTHER_NUMBER, workspace_id=acme))
     numbers = [OUR_NUMBER, OUR_NUMBER, OTHER_NUMBER, None]
     for n, number in enumerate(numbers):
         at = TEN + n * HOUR
@@ -788,7 +747,7 @@ def test_the_first_and_the_last_hour_with_activity_are_told_whoever_was_active(
     store: Store, acme: int, source: Source
 ) -> None:
     before = store.active_hours(source)
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     for at, number in [(TEN + 90 * MINUTE, OUR_NUMBER), (TEN - DAY, OTHER_NUMBER), (TEN, OUR_NUMBER)]:
         store.save_calls([make_leg(sid=f"CA{at}", started_at=at, our_number=number)])
         store.save_conversations([make_conversation(conversation_id=f"c{at}", started_at=at, agent_number=number)])
@@ -867,7 +826,7 @@ def test_records_saved_without_refresh_are_stored_while_balances_stay_as_they_we
 
 
 def test_a_refresh_brings_the_waiting_balances_of_one_source_up_to_date(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg(sid="CA1"), make_leg(sid="CA2", our_number=OTHER_NUMBER)], refresh=False)
     store.save_conversations([make_conversation()], refresh=False)
     waiting = store.workspaces_to_refresh("twilio")
@@ -883,7 +842,7 @@ def test_a_refresh_brings_the_waiting_balances_of_one_source_up_to_date(store: S
 
 
 def test_balances_may_be_refreshed_one_workspace_at_a_time(store: Store, acme: int) -> None:
-    store.save_phone(make_phone(workspace_id=acme))
+    register(store, make_phone(workspace_id=acme))
     store.refresh_balances("twilio")
     store.save_calls([make_leg(sid="CA1"), make_leg(sid="CA2", our_number=OTHER_NUMBER)], refresh=False)
 
@@ -900,8 +859,8 @@ def test_of_history_that_comes_newest_first_the_workspace_that_waits_longest_is_
     store: Store, acme: int, borealis: int, source: Source
 ) -> None:
     """Else one that gets stale again and again would keep the others waiting."""
-    store.save_phone(make_phone(workspace_id=acme))
-    store.save_phone(make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
+    register(store, make_phone(workspace_id=acme))
+    register(store, make_phone(phone_number=OTHER_NUMBER, workspace_id=borealis))
     for number, moment in ((OTHER_NUMBER, TEN + HOUR), (OUR_NUMBER, TEN)):
         talk = make_conversation(conversation_id=f"conv_{number}", agent_number=number, started_at=moment)
         store.save_calls([make_leg(sid=f"CA{number}", our_number=number, started_at=moment)], refresh=False)
@@ -1316,7 +1275,7 @@ def test_a_store_of_demo_data_never_takes_real_data(store: Store) -> None:
 def test_balances_that_were_tampered_with_are_found(
     store: Store, sql: Sql, acme: int, source: Source, damage: str, wrong: list[tuple[int, datetime]]
 ) -> None:
-    store.save_phone(make_phone(workspace_id=acme, valid_from=TEN + HOUR))
+    register(store, make_phone(workspace_id=acme, valid_from=TEN + HOUR))
     for at in (TEN, TEN + HOUR):
         store.save_calls([make_leg(sid=f"CA{at}", started_at=at)])
         store.save_conversations([make_conversation(conversation_id=f"conv_{at}", started_at=at)])

@@ -20,6 +20,7 @@ from sync.metrics import Metric
 from sync.store import Store
 from tests.opened_pages import ROOT, last_7_days, metrics_of, open_page, stats
 from tests.records import AGENTS, DAY, NUMBERS, add_workspaces, make_conversation, make_leg, make_phone
+from tests.registering import register
 
 ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata")
 
@@ -184,7 +185,7 @@ def sum_of_heatmap(app: AppTest) -> int:
 def clock_changes(ledger: Store) -> Store:
     """Give a store with a call and a conversation about every forty minutes around the changes of the clocks."""
     add_workspaces(ledger)
-    ledger.save_phone(make_phone(phone_number=NUMBERS[0], workspace_id=1))
+    register(ledger, make_phone(phone_number=NUMBERS[0], workspace_id=1))
     starts = [start for first, last in RANGES for start in _moments(first - DAY, last + 2 * DAY)]
     ledger.save_calls(
         [

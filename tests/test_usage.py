@@ -39,6 +39,7 @@ from tests.records import (
     moments,
     phone_periods,
 )
+from tests.registering import add_workspace, register
 
 OpenStore = Callable[[], tuple[Store, Sql]]
 Period = tuple[datetime | None, datetime | None]
@@ -61,7 +62,7 @@ def filled(open_store: OpenStore, phones: list[Phone]) -> Store:
     store, _ = open_store()
     add_workspaces(store)
     for phone in {phone.phone_number: phone for phone in phones}.values():  # periods of one number may not overlap
-        store.save_phone(phone)
+        register(store, phone)
     return store
 
 
@@ -146,8 +147,8 @@ def test_a_statement_may_have_no_edges(store: Store) -> None:
 
 
 def test_nothing_is_read_of_workspaces_that_are_not_chosen(store: Store) -> None:
-    acme = store.find_or_add_workspace("Acme")
-    store.save_phone(make_phone(workspace_id=acme))
+    acme = add_workspace(store, "Acme")
+    register(store, make_phone(workspace_id=acme))
     store.save_calls([make_leg(), make_leg(sid="CA2", our_number=OTHER_NUMBER)])
     store.save_conversations([make_conversation(), make_conversation(conversation_id="c2", agent_number=None)])
     edges = [TEN, TEN + 30 * SECOND, TEN + HOUR]
@@ -164,11 +165,11 @@ def test_nothing_is_read_of_workspaces_that_are_not_chosen(store: Store) -> None
 
 
 def test_sums_of_many_workspaces_are_exact_beyond_what_one_balance_holds(store: Store) -> None:
-    workspaces = [store.find_or_add_workspace(f"Client {number}") for number in range(4)]
+    workspaces = [add_workspace(store, f"Client {number}") for number in range(4)]
     million = Decimal("999999.99999999")
     for workspace_id in workspaces:
         number = f"+3491000000{workspace_id}"
-        store.save_phone(make_phone(phone_number=number, workspace_id=workspace_id))
+        register(store, make_phone(phone_number=number, workspace_id=workspace_id))
         legs = [make_leg(sid=f"CA{workspace_id}-{n}", our_number=number, cost=million) for n in range(44)]
         store.save_calls(legs)
 

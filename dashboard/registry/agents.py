@@ -132,8 +132,8 @@ def _move(agent: Agent, owner: str) -> None:
 def _remove(agent: Agent, owner: str) -> None:
     st.warning(
         formats.literal(
-            f"This forgets that the agent is {owner}'s. Its conversations stay; those without a registered number"
-            " become Unassigned."
+            f"This removes {owner}'s registration of the agent. Its conversations stay; those without a registered"
+            " number become Unassigned."
         ),
         icon=":material/warning:",
     )

@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import data, formats
+from dashboard import data, formats, uploads
 from dashboard.registry import effects, names, proposals
 from sync.errors import VoiceLedgerError
 from sync.phones import COLUMNS, Imported, ImportedRow, PhoneRow, read_phones
+from sync.sentences import counted
 
 PLACE = "import"
 CHECKED = "import: checked"
@@ -36,6 +37,7 @@ def show() -> None:
         key="download numbers",
     )
     proposals.tell(PLACE)
+    uploads.expect()
     file = st.file_uploader(
         "CSV file to import", type="csv", max_upload_size=LARGEST_MB, key=proposals.key(PLACE, "file")
     )
@@ -55,7 +57,7 @@ def _show_file(file: UploadedFile) -> None:
     _tell_of_refusals([row.error for row in checked.rows if row.error])
     _show_fates(checked.rows, rows)
     effects.show(checked.effects, data.totals_by_workspace())
-    what = formats.counted(good, "row")
+    what = counted(good, "row")
     if st.button(
         f"Import {what}", type="primary", disabled=not good, icon=":material/upload:", key=proposals.key(PLACE, "go")
     ):
@@ -90,7 +92,7 @@ def _summary(rows: Sequence[ImportedRow]) -> str:
     fates = Counter(row.fate for row in rows)
     if not fates:
         return "It has no rows."
-    return f"{formats.counted(len(rows), 'row')}: {', '.join(f'{count:,} {fate}' for fate, count in fates.items())}."
+    return f"{counted(len(rows), 'row')}: {', '.join(f'{count:,} {fate}' for fate, count in fates.items())}."
 
 
 def _tell_of_refusals(sentences: Sequence[str]) -> None:
@@ -112,7 +114,7 @@ def _show_fates(imported: Sequence[ImportedRow], rows: Sequence[PhoneRow]) -> No
         pd.DataFrame(
             {
                 "Line": [row.line for row in ordered],
-                "Fate": [row.fate.capitalize() for row in ordered],
+                "Result": [row.fate.capitalize() for row in ordered],
                 "Workspace": [change.workspace if change else "" for change in changes],
                 "Number": [called[change.phone_number] if change else "" for change in changes],
                 "Why": [(row.error or "").removeprefix(f"Line {row.line}: ") for row in ordered],

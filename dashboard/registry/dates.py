@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import data
-from dashboard.periods import DAY, midnight
+from dashboard.periods import DAY, EARLIEST, midnight
 
-EARLIEST = date(2005, 1, 1)  # no record is older: neither provider existed
 LATEST = 3650 * DAY  # from today on
 DATE_WIDTH = 150  # pixels
+
+NO_LONGER, STILL = "The first day it no longer applies.", "Leave empty if it still does."
 
 
 def choose(label: str, day: date | None, zone: ZoneInfo, *, key: str, help: str | None = None) -> date | None:
@@ -25,8 +26,8 @@ def choose_span(
     start: datetime | None, end: datetime | None, zone: ZoneInfo, *, key: str
 ) -> tuple[datetime | None, datetime | None]:
     """Draw the two inputs of a period that may be open on both sides; return its instants."""
-    first = choose("From", day_of(start, zone), zone, key=f"{key} from", help="Empty: always.")
-    last = choose("Until", day_of(end, zone), zone, key=f"{key} until", help="That day no longer. Empty: still.")
+    first = choose("From", day_of(start, zone), zone, key=f"{key} from", help="Leave empty if it always applied.")
+    last = choose("Until", day_of(end, zone), zone, key=f"{key} until", help=f"{NO_LONGER} {STILL}")
     return moment_of(first, zone, start), moment_of(last, zone, end)
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import data, formats
 from sync.metrics import CombinedTotals, known
 from sync.registry import Effect
+from sync.sentences import counted
 
 MOST_SHOWN = 420  # pixels: about ten workspaces, then it scrolls
 
@@ -58,6 +59,6 @@ def _tell_of_unpriced(effects: Sequence[Effect]) -> None:
     conversations = sum(max(effect.elevenlabs.unpriced_conversations, 0) for effect in effects)
     if legs or conversations:
         waiting = " and ".join(
-            formats.counted(number, noun) for number, noun in ((legs, "leg"), (conversations, "conversation")) if number
+            counted(number, noun) for number, noun in ((legs, "leg"), (conversations, "conversation")) if number
         )
-        st.caption(f"{waiting} among them without a price so far: the cost comes to the new owner when it is known.")
+        st.caption(f"{waiting} among them without a price so far: the cost goes to the new owner when it is known.")

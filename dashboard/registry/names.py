@@ -6,24 +6,18 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import data, formats
+from dashboard import callers, data, formats
 from sync.models import UNASSIGNED
 from sync.registry import looks_like
 
-FULL = "full numbers"
 WORKSPACE_WIDTH = 290  # pixels; on a phone the inputs of a row stand below each other
 
 Names = Mapping[str, str]
 
 
-def switch() -> None:
-    """Draw the switch that shows numbers in full."""
-    st.toggle("Show full numbers", key=FULL, help="Otherwise only their country and their last four digits.")
-
-
 def of_numbers(numbers: Iterable[str]) -> Names:
     """Return what each number is called; of those that end alike, more digits are shown."""
-    if st.session_state.get(FULL):
+    if callers.are_in_full():
         return {number: number for number in numbers}
     ways = [partial(formats.masked_number, digits=digits) for digits in range(4, 9)]
     return _told_apart(set(numbers), [*ways, str])

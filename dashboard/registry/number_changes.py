@@ -54,14 +54,14 @@ def _edit(phone: Phone, owner: str, zone: ZoneInfo) -> None:
         label = st.text_input("Label", phone.label or "", key=_key(phone, "label"), width=TEXT_WIDTH)
         start, end = dates.choose_span(phone.valid_from, phone.valid_until, zone, key=_key(phone, "dates"))
         is_sent = st.form_submit_button("Preview", icon=":material/visibility:")
-    change = EditNumber(phone_id=_id(phone), label=label or None, valid_from=start, valid_until=end)
+    change = EditNumber(phone_id=phone.id, label=label or None, valid_from=start, valid_until=end)
     _propose(change, is_sent, confirm="Save", done="Number saved.")
 
 
 def _move(phone: Phone, owner: str, zone: ZoneInfo) -> None:
     with st.form(_key(phone, "move")), proposals.row():
         workspace = names.choose_workspace(_key(phone, "to"))
-        day = dates.choose("From", dates.today(zone), zone, key=_key(phone, "from"), help="What was before stays.")
+        day = dates.choose("From", dates.today(zone), zone, key=_key(phone, "from"), help="What came before stays.")
         is_sent = st.form_submit_button("Preview", icon=":material/visibility:")
     start = dates.moment_of(day, zone)
     if start is None:
@@ -73,13 +73,13 @@ def _move(phone: Phone, owner: str, zone: ZoneInfo) -> None:
 
 def _release(phone: Phone, owner: str, zone: ZoneInfo) -> None:
     with st.form(_key(phone, "release")), proposals.row():
-        day = dates.choose("Until", dates.today(zone), zone, key=_key(phone, "end"), help="That day no longer.")
+        day = dates.choose("Until", dates.today(zone), zone, key=_key(phone, "end"), help=dates.NO_LONGER)
         is_sent = st.form_submit_button("Preview", icon=":material/visibility:")
     end = dates.moment_of(day, zone, phone.valid_until)
     if end is None:
-        st.caption("Choose the date from which it is nobody's.")
+        st.caption("Choose the date from which nobody owns it.")
         return
-    change = EditNumber(phone_id=_id(phone), label=phone.label, valid_from=phone.valid_from, valid_until=end)
+    change = EditNumber(phone_id=phone.id, label=phone.label, valid_from=phone.valid_from, valid_until=end)
     _propose(change, is_sent, confirm="Release", done=f"Number released by {owner}.")
 
 
@@ -87,13 +87,13 @@ def _delete(phone: Phone, owner: str, zone: ZoneInfo) -> None:
     span = dates.span(phone.valid_from, phone.valid_until, zone)
     st.warning(
         formats.literal(
-            f"This deletes that the number is {owner}'s ({span}), as if it had never been registered. Its calls and"
+            f"This removes {owner}'s registration of the number ({span}), as if it had never been there. Its calls and"
             " conversations of that time stay, and become Unassigned. To end it from a date on, release it instead."
         ),
         icon=":material/warning:",
     )
     is_sent = proposals.preview_button(PLACE)
-    _propose(DeleteNumber(phone_id=_id(phone)), is_sent, confirm="Delete", done=f"Number of {owner} deleted.")
+    _propose(DeleteNumber(phone_id=phone.id), is_sent, confirm="Delete", done=f"Number of {owner} deleted.")
 
 
 def _propose(change: RegistryChange, is_sent: bool, *, confirm: str, done: str) -> None:
@@ -104,12 +104,6 @@ def _propose(change: RegistryChange, is_sent: bool, *, confirm: str, done: str) 
 
 def _key(phone: Phone, name: str) -> str:
     return proposals.key(PLACE, f"{name} {phone.id}")
-
-
-def _id(phone: Phone) -> int:
-    if phone.id is None:
-        raise ValueError("a phone of the store has an id")
-    return phone.id
 
 
 ACTIONS: Mapping[str, Callable[[Phone, str, ZoneInfo], None]] = {

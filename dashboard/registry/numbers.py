@@ -42,7 +42,7 @@ def _show_table(phones: Sequence[Phone], owners: Mapping[int, str], zone: ZoneIn
                 "Workspace": [owners.get(phone.workspace_id, "") for phone in ordered],
                 "Label": [phone.label or "" for phone in ordered],
                 "From": [dates.words(phone.valid_from, zone, if_none="always") for phone in ordered],
-                "Until": [dates.words(phone.valid_until, zone, if_none="still") for phone in ordered],
+                "Until": [dates.words(phone.valid_until, zone, if_none="now") for phone in ordered],
             }
         ),
         column_config={"Number": st.column_config.TextColumn(pinned=True)},

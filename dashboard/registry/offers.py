@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import data, formats
 from sync.errors import VoiceLedgerError
 from sync.models import PROVIDER_NAMES, ListedAgent, ListedNumber
+from sync.sentences import counted
 
 OFFERS = "listed by the providers"
 
@@ -48,7 +49,7 @@ def show() -> None:
     for problem in offers.problems:
         st.warning(formats.literal(problem), icon=":material/cloud_off:")
     if offers.fetched_at:
-        found = (formats.counted(len(offers.numbers), "number"), formats.counted(len(offers.agents), "agent"))
+        found = (counted(len(offers.numbers), "number"), counted(len(offers.agents), "agent"))
         st.caption(f"Found {found[0]} and {found[1]}, {formats.age(data.now() - offers.fetched_at)}.")
 
 
@@ -70,5 +71,5 @@ def _tried(fetch: Callable[[], list[Listed]], provider: str, problems: list[str]
     try:
         return fetch()
     except VoiceLedgerError as exc:
-        problems.append(f"{provider} could not be asked. {exc} Everything else on this page works without.")
+        problems.append(f"{provider} could not be asked. {exc} Everything else on this page works without it.")
         return []

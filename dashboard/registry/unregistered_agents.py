@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard import formats
 from dashboard.registry import names, proposals, used
 from sync.models import UnregisteredAgent
 from sync.registry import RegisterAgent
+from sync.sentences import counted
 
 PLACE = "unregistered agents"
 WIDTH = 360  # pixels
@@ -46,7 +46,7 @@ def show(agents: Sequence[UnregisteredAgent], zone: ZoneInfo) -> None:
         is_asked = proposals.preview_button(PLACE, disabled=not changes)
     if is_asked:
         proposals.preview(PLACE, changes)
-    what = formats.counted(len(changes), "agent")
+    what = counted(len(changes), "agent")
     proposals.show(
         PLACE, changes, confirm=f"Assign {what} to {names.with_new(workspace)}", done=f"{what} assigned to {workspace}."
     )

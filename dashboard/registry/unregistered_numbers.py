@@ -10,6 +10,7 @@ from dashboard import data, formats
 from dashboard.registry import dates, names, proposals, used
 from sync.models import Phone, UnregisteredNumber
 from sync.registry import RegisterNumber
+from sync.sentences import counted
 
 PLACE = "unregistered numbers"
 FIRST_USE, ALWAYS, A_DATE = "First use", "Always", "A date"
@@ -47,7 +48,7 @@ def show(numbers: Sequence[UnregisteredNumber], zone: ZoneInfo) -> None:
         st.caption(_said(gaps, called, zone))
     if is_asked:
         proposals.preview(PLACE, changes)
-    what = formats.counted(len(changes), "number")
+    what = counted(len(changes), "number")
     proposals.show(
         PLACE, changes, confirm=f"Assign {what} to {names.with_new(workspace)}", done=f"{what} assigned to {workspace}."
     )
@@ -79,7 +80,7 @@ def _choose_starts(
         default=FIRST_USE,
         required=True,
         key=proposals.key(PLACE, "start"),
-        help="The day when each was first used, since ever, or one date for all. Earlier calls stay Unassigned.",
+        help="The day when each was first used, always, or one date for all. Earlier calls stay Unassigned.",
     )
     if kind == ALWAYS:
         return [(number, None) for number in chosen]

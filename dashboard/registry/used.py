@@ -10,10 +10,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from dashboard import data, formats, units
+from dashboard import data, units
 from dashboard.formats import UNKNOWN
+from sync.sentences import counted
+from sync.store import MOST_UNREGISTERED
 
-MOST_LISTED = 200  # what a store tells at once
 MOST_ROWS, TALLEST = 8, 320  # rows that are all shown; pixels of a table with more
 
 DATE = "D MMM YYYY"
@@ -21,10 +22,11 @@ DATE = "D MMM YYYY"
 
 def heading(listed: Sequence[object], noun: str, explanation: str) -> None:
     """Say how many of them have no owner."""
-    if len(listed) < MOST_LISTED:
-        st.markdown(f"**{formats.counted(len(listed), noun)} without an owner.** {explanation}")
+    if len(listed) < MOST_UNREGISTERED:
+        st.markdown(f"**{counted(len(listed), noun)} without an owner.** {explanation}")
     else:
-        st.markdown(f"**The {MOST_LISTED} {noun}s used last that have no owner;** others follow. {explanation}")
+        most = f"The {MOST_UNREGISTERED} most recently used {noun}s without an owner"
+        st.markdown(f"**{most};** others follow. {explanation}")
 
 
 def table(columns: dict[str, list[object]], alt: str) -> None:

@@ -10,6 +10,7 @@ from dashboard import data, formats
 from dashboard.registry import dates, names, proposals
 from sync.models import UNASSIGNED
 from sync.registry import AddWorkspace, DeleteWorkspace, RenameWorkspace
+from sync.sentences import counted
 
 ADD, CHANGE = "add workspace", "change workspace"  # places on the page
 RENAME, DELETE = "Rename", "Delete"
@@ -117,7 +118,7 @@ def _what_is_lost(workspace_id: int, name: str) -> str:
     numbers = _numbers_by_owner().get(workspace_id, [])
     agents = [agent.label or agent.agent_id for agent in data.agents() if agent.workspace_id == workspace_id]
     lost = [
-        f"{formats.counted(len(group), noun)} ({_some(group)})"
+        f"{counted(len(group), noun)} ({_some(group)})"
         for group, noun in ((sorted(names.of_numbers(numbers).values()), "number"), (agents, "agent"))
         if group
     ]

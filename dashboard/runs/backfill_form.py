@@ -6,13 +6,12 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import data, formats
-from dashboard.periods import DAY, midnight
+from dashboard.periods import DAY, EARLIEST, midnight
 from dashboard.runs import words
+from sync.backfill import USUAL_BACKFILL
 from sync.errors import VoiceLedgerError
 from sync.models import PROVIDER_NAMES, RunKind, Source, SyncRun
 
-USUAL = 396 * DAY  # 13 months
-EARLIEST = date(2005, 1, 1)  # no record is older: neither provider existed
 PROBLEM = "problem of the historical sync"
 DATE_WIDTH = 150  # pixels
 
@@ -40,8 +39,8 @@ def show(zone: ZoneInfo) -> None:
     is_running = data.sync_status().is_backfilling(source)
     today = data.now().astimezone(zone).date()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = _choose("First day", today - USUAL, today, key="backfill from")
-        last = _choose("Last day", today, today, key="backfill until", help="It is included; today is until now.")
+        first = _choose("First day", today - USUAL_BACKFILL, today, key="backfill from")
+        last = _choose("Last day", today, today, key="backfill until", help="Included. Choose today to sync up to now.")
         is_sent = st.button(
             f"{PROVIDER_NAMES[source]} history is running…" if is_running else "Start historical sync",
             disabled=is_running,
@@ -85,7 +84,7 @@ def _tell_of_last(source: Source, zone: ZoneInfo) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Last one: {words.badge(run, data.now())} {formats.literal(_outcome(run, zone))}", width="content")
-        if run.state in words.BROKEN and st.button("Go on", icon=":material/play_arrow:", key="go on"):
+        if run.is_broken and st.button("Go on", icon=":material/play_arrow:", key="go on"):
             _start(source, run.window_start, run.window_end)
 
 
@@ -93,6 +92,6 @@ def _outcome(run: SyncRun, zone: ZoneInfo) -> str:
     now = data.now()
     start, end, began = (formats.clock(m, zone, now=now) for m in (run.window_start, run.window_end, run.started_at))
     told = f"{began}, took {words.took(run)}: {start} to {end}. {words.sentence(run)}"
-    if run.state in words.BROKEN:
-        return f"{told} It had walked {run.share_walked or 0:.0%} of the period."
+    if run.is_broken:
+        return f"{told} It had got through {run.share_walked or 0:.0%} of the period."
     return told

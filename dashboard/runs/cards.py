@@ -16,11 +16,12 @@ from sync.bootstrap import FLAG_IS_SET
 from sync.freshness import Freshness
 from sync.models import PROVIDER_NAMES, RunState, Source, SyncRun
 from sync.scheduler import MINUTES
+from sync.sentences import counted
+from sync.store import MOST_FAILURES
 from sync.times import HOUR
 
 START_SCHEDULER = "no scheduler seems to be running; start `python -m sync scheduler`"
 MOST_GAPS = 3  # named in a line
-MOST_FAILURES = 100  # that a store gives
 
 Line = tuple[bool, str, str]  # whether somebody should look at it, label, Markdown
 
@@ -67,7 +68,7 @@ def _show_card(state: Freshness, status: SyncStatus, zone: ZoneInfo) -> None:
 def _problem(state: Freshness, status: SyncStatus) -> str | None:
     """Return why the last run did not end well, if it did not."""
     latest = state.latest
-    if latest and latest.state in words.BROKEN:
+    if latest and latest.is_broken:
         return f"{words.STATES[latest.state]}: {latest.message}"
     return status.problems.get(state.source)
 
@@ -75,9 +76,9 @@ def _problem(state: Freshness, status: SyncStatus) -> str | None:
 def _show_button(state: Freshness, status: SyncStatus, *, is_retry: bool) -> None:
     name, is_syncing = PROVIDER_NAMES[state.source], status.is_syncing(state.source)
     is_off = is_switched_off(state.source)
-    word, icon = ("Retry", ":material/refresh:") if is_retry else ("Sync", ":material/sync:")
+    label, icon = (f"Try {name} again", ":material/refresh:") if is_retry else (f"Sync {name} now", ":material/sync:")
     st.button(
-        f"Syncing {name}…" if is_syncing else f"{word} {name} now",
+        f"Syncing {name}…" if is_syncing else label,
         on_click=data.start_syncs,
         args=(state.source,),
         disabled=is_syncing or status.is_starting or is_off,
@@ -110,7 +111,7 @@ def _told(run: SyncRun, zone: ZoneInfo, now: datetime) -> str:
     started = formats.clock(run.started_at, zone, now=now)
     if run.state is RunState.RUNNING:
         return f"since {started}"
-    said = "" if run.state in words.BROKEN else f" · {words.sentence(run)}"  # it stands above already
+    said = "" if run.is_broken else f" · {words.sentence(run)}"  # it stands above already
     return f"{started}, took {words.took(run)}{said}"
 
 
@@ -146,7 +147,7 @@ def in_words(gaps: Sequence[tuple[datetime, datetime]], zone: ZoneInfo, now: dat
         for start, end in gaps[-MOST_GAPS:]
     )
     last = f"the last {MOST_GAPS}: " if len(gaps) > MOST_GAPS else ""
-    total = f"{missing / HOUR:,.1f} h in {formats.counted(len(gaps), 'gap')}"
+    total = f"{missing / HOUR:,.1f} h in {counted(len(gaps), 'gap')}"
     return f"{total}, {last}{named}; a historical sync fills them."
 
 
@@ -156,7 +157,7 @@ def _unpriced(source: Source, zone: ZoneInfo) -> str:
         number, noun = data.twilio(everything).total.unpriced_calls, "call leg"
     else:
         number, noun = data.elevenlabs(everything).total.unpriced_conversations, "conversation"
-    return formats.counted(number, noun) if number else "none"
+    return counted(number, noun) if number else "none"
 
 
 def _failed(number: int) -> str:

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import data, formats
 from dashboard.runs import failed_records, words
 from sync.models import RunKind, StoredFailure, SyncRun
+from sync.sentences import counted
 
 
 def show(run_id: int, zone: ZoneInfo) -> None:
@@ -33,7 +34,7 @@ def _times(run: SyncRun, zone: ZoneInfo) -> str:
 
 
 def _counts(run: SyncRun) -> str:
-    fetched = formats.counted(run.done, "record")
+    fetched = counted(run.done, "record")
     of_total = f" of {run.total:,} that were listed" if run.total is not None else ""
     return f"{fetched} fetched{of_total}, {run.saved:,} saved, {run.failed:,} failed.{_refusals(run)}"
 
@@ -41,7 +42,7 @@ def _counts(run: SyncRun) -> str:
 def _refusals(run: SyncRun) -> str:
     if not run.refused:
         return ""
-    requests = formats.counted(run.refused, "request")
+    requests = counted(run.refused, "request")
     return f" {requests} met the provider's limit (429) and {'was' if run.refused == 1 else 'were'} sent again."
 
 
@@ -51,7 +52,7 @@ def _show_failures(run: SyncRun, zone: ZoneInfo) -> None:
     if not still:
         st.caption("The records that failed have worked since, or failed again in a later run.")
         return
-    st.caption("These failed then, and not since.")
+    st.caption("These failed in this run and have not been tried again.")
     failed_records.show_table(still, zone, key=f"failures of run {run.id}")
 
 

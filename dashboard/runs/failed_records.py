@@ -12,7 +12,7 @@ from sync.refetch import DAILY_FOR, HOURLY_FOR
 
 EXPLANATION = (
     "Each sync tries them again by itself: every hour in the first 48 hours, then once a day until they are 7 days old."
-    " What works leaves this list. An older one is tried again by a historical sync over the day that it is from."
+    " What works leaves this list. An older one is tried again by a historical sync of the day it is from."
 )
 MOST_ROWS, TALLEST = 10, 390
 

@@ -12,6 +12,7 @@ from dashboard import data, formats
 from dashboard.csv_export import Cell, to_csv
 from dashboard.runs import words
 from sync.models import PROVIDER_NAMES, RunKind, RunState, Source, SyncRun
+from sync.sentences import counted
 
 # Names in the URL.
 SOURCE, KIND, STATE, RUN = "runs_of", "runs_kind", "runs_state", "run"
@@ -35,7 +36,8 @@ def show(zone: ZoneInfo) -> int | None:
     found, is_all = _read(source, kind, state)
     if not found:
         st.info(
-            "No run is like that." if source or kind or state else "Nothing has run yet.", icon=":material/history:"
+            "No run matches these filters." if source or kind or state else "Nothing has run yet.",
+            icon=":material/history:",
         )
     else:
         _show_table(found, zone)
@@ -167,7 +169,7 @@ def _show_older() -> None:
 
 
 def _shown(runs: Sequence[SyncRun], *, is_all: bool) -> str:
-    shown = f"{formats.counted(len(runs), 'run')}, newest first"
+    shown = f"{counted(len(runs), 'run')}, newest first"
     if not is_all:
         shown += "; there are older ones"
     if st.session_state.get(STATE):
@@ -197,7 +199,7 @@ def _cells(run: SyncRun, zone: ZoneInfo) -> list[Cell]:
     )
     return [
         *(run.id, PROVIDER_NAMES[run.source], words.KINDS[run.kind], words.state(run, data.now())),
-        *(started, finished, round(words.duration(run).total_seconds())),
+        *(started, finished, round(run.duration.total_seconds())),
         *(run.done, run.total, run.saved, run.failed, start, end, run.message),
     ]
 

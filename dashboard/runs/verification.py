@@ -1,4 +1,4 @@
-"""Verification: the document's checks and the invariants, run on a click, each green, amber or red."""
+"""Verification: the checks of `sync/verify.py`, run on a click, each green, amber or red."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data, formats
 from sync.errors import VoiceLedgerError
+from sync.sentences import counted
 from sync.verify import Finding
 
 RESULT, PROBLEM = "result of the verification", "problem of the verification"
@@ -70,7 +71,7 @@ def verdict(finding: Finding) -> str:
 def _summary(result: Verification) -> str:
     number = Counter(verdict(finding) for finding in result.findings)
     if number[WRONG]:
-        return f"{number[WRONG]} of {formats.counted(len(result.findings), 'check')} found something wrong."
+        return f"{number[WRONG]} of {counted(len(result.findings), 'check')} found something wrong."
     if number[TO_DO]:
-        return f"Nothing is wrong; {formats.counted(number[TO_DO], 'check')} found something to do."
+        return f"Nothing is wrong; {counted(number[TO_DO], 'check')} found something to do."
     return f"All {len(result.findings)} checks are good."

@@ -1,13 +1,13 @@
 """Runs in words: kinds, states, durations, and how far one is."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dashboard import formats
 from dashboard.formats import EN_DASH, UNKNOWN
-from sync import sentences
 from sync.models import PROVIDER_NAMES, RunKind, RunState, SyncRun
 from sync.runs import is_alive
+from sync.sentences import counted, describe_count, pace
 
 KINDS: Mapping[RunKind, str] = {
     RunKind.HOURLY: "Hourly",
@@ -15,7 +15,8 @@ KINDS: Mapping[RunKind, str] = {
     RunKind.BACKFILL: "Historical",
 }
 KINDS_HELP = (
-    "Hourly lists what is new; the daily sweep lists the last three days again; historical walks a stretch of the past."
+    "Hourly lists what is new; the daily sweep lists the last three days again; historical goes through a stretch of"
+    " the past."
 )
 STATES: Mapping[RunState, str] = {
     RunState.OK: "Succeeded",
@@ -25,7 +26,6 @@ STATES: Mapping[RunState, str] = {
     RunState.RUNNING: "Running",
 }
 CUT_OFF = "Cut off"  # left open by a process that has ended
-BROKEN = (RunState.FAILED, RunState.INTERRUPTED)
 
 # A table cannot draw icons, so it gets signs.
 _BADGES = {
@@ -62,14 +62,9 @@ def name(run: SyncRun) -> str:
     return f"{PROVIDER_NAMES[run.source]}, {KINDS[run.kind].lower()}"
 
 
-def duration(run: SyncRun) -> timedelta:
-    """Return how long a run took, or has gone on for as far as it has told."""
-    return (run.finished_at or run.heartbeat_at) - run.started_at
-
-
 def took(run: SyncRun) -> str:
     """Return e.g. `2.1 s` or `3 m 20 s`, and of a running one `3 m 20 s so far`."""
-    seconds = duration(run).total_seconds()
+    seconds = run.duration.total_seconds()
     time = f"{seconds:.1f} s" if seconds < 10 else formats.hours(int(seconds))
     return f"{time} so far" if run.state is RunState.RUNNING else time
 
@@ -78,26 +73,26 @@ def sentence(run: SyncRun) -> str:
     """Return what a run has to say: why it ended as it did, else what it saved."""
     if run.state not in (RunState.OK, RunState.RUNNING):
         return run.message or UNKNOWN
-    saved = f"{formats.counted(run.saved, 'record')} saved."
+    saved = f"{counted(run.saved, 'record')} saved."
     return f"{saved} {run.message}" if run.message else saved
 
 
 def progress(run: SyncRun) -> str:
     """Return e.g. `ElevenLabs: 2,400 of 9,652 records`, and for a historical sync how much it has walked."""
     if run.kind is RunKind.BACKFILL:
-        return (
-            f"{PROVIDER_NAMES[run.source]} history: {formats.counted(run.done, 'record')}, {run.share_walked or 0:.0%}"
-        )
-    of_total = f" of {run.total:,}" if run.total else ""
-    return f"{PROVIDER_NAMES[run.source]}: {run.done:,}{of_total} records"
+        done = counted(run.done, "record")
+        return f"{PROVIDER_NAMES[run.source]} history: {done}, {run.share_walked or 0:.0%}"
+    return describe_count(run)
 
 
 def details_of_progress(run: SyncRun, seconds_left: int | None) -> str:
     """Return e.g. `2,400 of 9,652 records, 612/s, about 12 s left`, as far as each is known."""
-    listed = "listed so far" if run.kind is RunKind.BACKFILL else "records"
-    counted = f"{run.done:,} of {run.total:,} {listed}" if run.total else formats.counted(run.done, "record")
+    done = counted(run.done, "record")
+    if run.total:
+        listed = f"{run.total:,} listed so far" if run.kind is RunKind.BACKFILL else counted(run.total, "record")
+        done = f"{run.done:,} of {listed}"
     left = f"about {formats.hours(seconds_left)} left" if seconds_left is not None else ""
-    return ", ".join(filter(None, [counted, sentences.pace(run), left]))
+    return ", ".join(filter(None, [done, pace(run), left]))
 
 
 def share_done(run: SyncRun) -> float | None:

@@ -1,17 +1,16 @@
 """What the ledger is checked for: how far its data reaches, what no sync has covered, whether something syncs."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sync.freshness import Freshness, freshness
-from sync.models import PROVIDER_NAMES, RunState, Source
+from sync.models import PROVIDER_NAMES, Source
+from sync.sentences import ENDED, counted
 from sync.store import Store
-from sync.times import HOUR
+from sync.times import BEFORE_EVERYTHING, HOUR
 from sync.verify import Finding
 
-BEFORE_EVERYTHING = datetime(2000, 1, 1, tzinfo=UTC)
-BROKEN = (RunState.FAILED, RunState.INTERRUPTED)
 MINUTE = timedelta(minutes=1)
 
 
@@ -58,7 +57,7 @@ def gaps(store: Store, source: Source) -> Iterator[Finding]:
     if found:
         start, end = found[-1]
         until = (end + 24 * HOUR).date()
-        stretches = "1 stretch was" if len(found) == 1 else f"{len(found)} stretches were"
+        stretches = "1 stretch was" if len(found) == 1 else f"{len(found):,} stretches were"
         message = (
             f"{name}: {stretches} never synced, the last from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; "
             f"run `python -m sync backfill {source} --since {found[0][0]:%Y-%m-%d} --until {until}`."
@@ -69,15 +68,15 @@ def gaps(store: Store, source: Source) -> Iterator[Finding]:
 def _reach(state: Freshness) -> str:
     name = PROVIDER_NAMES[state.source]
     if state.through is None or state.age is None:
-        return f"{name}: no sync has gone well yet"
+        return f"{name}: no sync has succeeded yet"
     return f"{name}: the data reaches to {state.through:%Y-%m-%d %H:%M} UTC and is {_age(state.age)} old"
 
 
 def _why(state: Freshness) -> str:
-    if state.latest is None or state.latest.state not in BROKEN or not state.latest.message:
+    if state.latest is None or not state.latest.is_broken or not state.latest.message:
         return ""
-    return f" (the last sync {state.latest.state}: {state.latest.message.rstrip('.')})"
+    return f" (the last sync {ENDED[state.latest.state]}: {state.latest.message.rstrip('.')})"
 
 
 def _age(age: timedelta) -> str:
-    return f"{age / HOUR:,.1f} hours" if age >= 2 * HOUR else f"{age / MINUTE:.0f} minutes"
+    return f"{age / HOUR:,.1f} hours" if age >= 2 * HOUR else counted(round(age / MINUTE), "minute")

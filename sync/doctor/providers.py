@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from sync.models import PROVIDER_NAMES, Source
+from sync.sentences import counted
 from sync.verify import Finding
 
 TOLERATED = timedelta(minutes=2)
@@ -34,6 +35,10 @@ def _clock(source: Source, ahead: timedelta) -> Finding:
     name = PROVIDER_NAMES[source]
     if abs(ahead) <= TOLERATED:
         return Finding(check=f"clock by {source}", ok=True, message=f"This machine's clock agrees with that of {name}.")
-    minutes = f"{abs(ahead).total_seconds() / 60:,.0f} minutes {'ahead of' if ahead > timedelta(0) else 'behind'}"
-    message = f"This machine's clock is {minutes} that of {name}; set it, as with `timedatectl set-ntp true`."
+    minutes = counted(round(abs(ahead).total_seconds() / 60), "minute")
+    where = "ahead of" if ahead > timedelta(0) else "behind"
+    message = (
+        f"This machine's clock is {minutes} {where} that of {name}; "
+        "set it, for example with `timedatectl set-ntp true`."
+    )
     return Finding(check=f"clock by {source}", ok=False, message=message, is_error=False)

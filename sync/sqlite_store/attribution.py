@@ -4,11 +4,16 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sync.sqlite_store.selection import AT_THE_BEGINNING, AT_THE_END
+
+# Whether a period of a number holds at `moment`.
+HOLDS = (
+    f"coalesce(valid_from, '{AT_THE_BEGINNING}') <= {{moment}} and {{moment}} < coalesce(valid_until, '{AT_THE_END}')"
+)
+
 # The workspace that owned `number` at `moment`, or null.
-OWNER_OF_NUMBER = """(
-    select workspace_id from workspace_phones
-    where phone_number = {number}
-        and coalesce(valid_from, '') <= {moment} and {moment} < coalesce(valid_until, '9')
+OWNER_OF_NUMBER = f"""(
+    select workspace_id from workspace_phones where phone_number = {{number}} and {HOLDS}
 )"""
 
 OWNER_OF_CALL = OWNER_OF_NUMBER.format(number="leg.our_number", moment="leg.started_at")
@@ -17,9 +22,6 @@ OWNER_OF_CONVERSATION = f"""coalesce(
     (select workspace_id from workspace_agents where agent_id = conversation.agent_id),
     0
 )"""
-
-SINCE_EVER, FOR_EVER = "", "9"  # sort before and after every time
-
 
 Period = tuple[str | None, str | None]  # from one time until another; None is always, and still
 
@@ -32,12 +34,12 @@ class Touched:
     agents: set[str] = field(default_factory=set)
 
     def add_period(self, number: str, period: Period) -> None:
-        self.periods.add((number, period[0] or SINCE_EVER, period[1] or FOR_EVER))
+        self.periods.add((number, period[0] or AT_THE_BEGINNING, period[1] or AT_THE_END))
 
     def add_difference(self, number: str, one: Period, other: Period) -> None:
         """Add what belongs to one of two periods only."""
-        starts = sorted([one[0] or SINCE_EVER, other[0] or SINCE_EVER])
-        ends = sorted([one[1] or FOR_EVER, other[1] or FOR_EVER])
+        starts = sorted([one[0] or AT_THE_BEGINNING, other[0] or AT_THE_BEGINNING])
+        ends = sorted([one[1] or AT_THE_END, other[1] or AT_THE_END])
         self.periods |= {(number, start, end) for start, end in (starts, ends) if start < end}
 
 

@@ -4,10 +4,12 @@ Sums of prices are taken over whole units of 1e-8, which are exact integers, and
 """
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from sync.models import Source
 from sync.sqlite_store.rows import PRICES
+from sync.sqlite_store.selection import AT_THE_BEGINNING, AT_THE_END, units
 from sync.sqlite_store.usage_json import change
 
 # Amounts in different currencies are never added: a leg in another one than the account's counts as unpriced. Nothing
@@ -43,6 +45,13 @@ ELEVENLABS_SUMS = {
 RECORDS = {"twilio": "calls", "elevenlabs": "elevenlabs_conversations"}
 SNAPSHOTS = {"twilio": "twilio_snapshots", "elevenlabs": "elevenlabs_snapshots"}
 SUMS = {"twilio": TWILIO_SUMS, "elevenlabs": ELEVENLABS_SUMS}
+
+EVERYTHING = f"select id as workspace_id, '{AT_THE_BEGINNING}' as since, '{AT_THE_END}' as until from workspaces"
+
+
+def added_up(source: Source, totals: Iterable[str]) -> str:
+    """Return columns that add these totals up from records, amounts in units of 1e-8."""
+    return ", ".join(f"coalesce({SUMS[source][total]}, 0)" for total in totals)
 
 
 def refresh(db: sqlite3.Connection, source: Source) -> None:
@@ -99,7 +108,7 @@ def _balance_at(db: sqlite3.Connection, source: Source, workspace: int, hour: st
     """Return the balance at the end of an hour, prices in units of 1e-8; all zero before the first one."""
     row = db.execute(
         f"""
-        select {", ".join(_stored_units(total) for total in SUMS[source])} from {SNAPSHOTS[source]}
+        select {_stored_units(SUMS[source])} from {SNAPSHOTS[source]}
         where workspace_id = ? and snapshot_date <= ? order by snapshot_date desc limit 1
         """,
         (workspace, hour),
@@ -130,7 +139,7 @@ def wrong_balances(db: sqlite3.Connection, source: Source) -> list[sqlite3.Row]:
     names = ", ".join(["workspace_id", "snapshot_date", *SUMS[source]])
     return db.execute(
         f"""
-        {_running_totals(source, scope="select id as workspace_id, '' as since, '9' as until from workspaces")}
+        {_running_totals(source, scope=EVERYTHING)}
         select workspace_id, snapshot_date from (
             select * from (select {names} from running except select {names} from {SNAPSHOTS[source]})
             union all
@@ -157,13 +166,12 @@ def _running_totals(source: Source, *, scope: str) -> str:
     opens the account.
     """
     sums = SUMS[source]
-    opening = ", ".join(_stored_units(total) for total in sums)
     adding = ", ".join(f"coalesce({term}, {_nothing(total)}) as {total}" for total, term in sums.items())
     running = ", ".join(_running(total) for total in sums)
     return f"""
         with scope as ({scope}),
         activity as (
-            select scope.workspace_id, scope.since, snapshot_date, {opening}
+            select scope.workspace_id, scope.since, snapshot_date, {_stored_units(sums)}
             from scope cross join {SNAPSHOTS[source]} as snapshot
             where snapshot.workspace_id = scope.workspace_id and snapshot_date = (
                 select max(snapshot_date) from {SNAPSHOTS[source]}
@@ -182,22 +190,14 @@ def _running_totals(source: Source, *, scope: str) -> str:
     """
 
 
-def _stored_units(total: str) -> str:
-    """Return a stored total in units of 1e-8. Whole and broken part apart: their product is past a double's digits."""
-    if total not in PRICES:
-        return total
-    return f"{_units(total)} as {total}"
-
-
-def _units(total: str) -> str:
-    whole = f"cast({total} as integer)"
-    return f"{whole} * 100000000 + cast(round(({total} - {whole}) * 1e8) as integer)"
+def _stored_units(totals: Iterable[str]) -> str:
+    return ", ".join(f"{units(total)} as {total}" for total in totals)
 
 
 def _moved(total: str) -> str:
     if total == "llm_usage":
         return "llm_usage = add_llm_usage(llm_usage, :llm_usage)"
-    return f"{total} = ({_units(total)} + :{total}) / 1e8" if total in PRICES else f"{total} = {total} + :{total}"
+    return f"{total} = ({units(total)} + :{total}) / 1e8" if total in PRICES else f"{total} = {total} + :{total}"
 
 
 def _nothing(total: str) -> str:

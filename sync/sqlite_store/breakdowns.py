@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sync.models import AgentGroup, AnyTotals, CallGroup, ElevenLabsTotals, Source, TwilioTotals
-from sync.sqlite_store.balances import RECORDS, SUMS
+from sync.sqlite_store.balances import RECORDS, added_up
 from sync.sqlite_store.rows import summed, totals_of_units
 from sync.sqlite_store.selection import as_parameter, of_workspaces, stretch
 
@@ -77,7 +77,7 @@ def _grouped(
     cursor.row_factory = None  # plain tuples: there may be many
     return cursor.execute(
         f"""
-        select {key}, {", ".join(f"coalesce({SUMS[source][name]}, 0)" for name in summed(kind))}{also}
+        select {key}, {added_up(source, summed(kind))}{also}
         from {RECORDS[source]}
         where started_at >= :since and started_at < :until and {of_workspaces("workspace_id", workspaces)}
         group by {key} order by {key}

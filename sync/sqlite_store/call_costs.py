@@ -12,17 +12,17 @@ from sync.call_costs import (
     CallSummary,
     Match,
     SortKey,
+    known_amounts,
     usage_between,
     without_models,
 )
-from sync.models import PRICE_PLACES, ElevenLabsTotals, Source, TwilioTotals
-from sync.sqlite_store import reports
-from sync.sqlite_store.balances import RECORDS, SUMS
-from sync.sqlite_store.rows import PRICES, call_leg, conversation, elevenlabs_totals, sure_moment, twilio_totals
+from sync.models import PRICE_PLACES, AnyTotals, ElevenLabsTotals, Source, TwilioTotals
+from sync.sqlite_store import snapshots
+from sync.sqlite_store.balances import RECORDS, added_up
+from sync.sqlite_store.rows import call_leg, conversation, summed, sure_moment, totals_of_units
 from sync.sqlite_store.selection import as_parameter, stretch
 
 PLAIN = [f.name for f in fields(CallCost)]
-MONEY = ("twilio_cost", "elevenlabs_cost", "platform_price", "llm_price", "total_cost")
 
 Parameters = dict[str, Any]
 
@@ -88,57 +88,51 @@ def call(db: sqlite3.Connection, record_id: str) -> CallDetail | None:
 
 def _twilio(db: sqlite3.Connection, wanted: CallFilter) -> TwilioTotals:
     if wanted.is_narrow:
-        return twilio_totals(_sums(db, "twilio", wanted))
-    opening = reports.twilio_balances(db, wanted.since) if wanted.since else {}
-    closing = reports.twilio_balances(db, wanted.until)
+        return _sums(db, "twilio", TwilioTotals, wanted)
+    opening = snapshots.twilio_balances(db, wanted.since) if wanted.since else {}
+    closing = snapshots.twilio_balances(db, wanted.until)
     return usage_between(opening, closing, wanted.workspaces, nothing=TwilioTotals())
 
 
 def _elevenlabs(db: sqlite3.Connection, wanted: CallFilter) -> ElevenLabsTotals:
     if wanted.is_narrow:
-        return elevenlabs_totals(_sums(db, "elevenlabs", wanted))
-    opening = reports.elevenlabs_balances(db, wanted.since) if wanted.since else {}
-    closing = reports.elevenlabs_balances(db, wanted.until)
+        return _sums(db, "elevenlabs", ElevenLabsTotals, wanted)
+    opening = snapshots.elevenlabs_balances(db, wanted.since) if wanted.since else {}
+    closing = snapshots.elevenlabs_balances(db, wanted.until)
     return usage_between(opening, closing, wanted.workspaces, nothing=ElevenLabsTotals())
 
 
-def _sums(db: sqlite3.Connection, source: Source, wanted: CallFilter) -> sqlite3.Row:
+def _sums(db: sqlite3.Connection, source: Source, kind: type[AnyTotals], wanted: CallFilter) -> AnyTotals:
     """Add up the records, each at its own start and in its own workspace, of the calls that meet the filter.
 
     A call that reaches over an edge of the period starts outside of it with its topmost leg, or ends there.
     """
-    kind, parameters = _kind(wanted)
+    condition, parameters = _kind(wanted)
     key = "sid" if source == "twilio" else "conversation_id"
-    sums = ", ".join(_sum(total, term) for total, term in SUMS[source].items())
     workspaces = f" and {IN_WORKSPACES.format(table='record')}" if wanted.workspaces is not None else ""
-    row: sqlite3.Row = db.execute(
+    row = db.execute(
         f"""
         with selected as (
-            select call_id from call_costs as call where {IN_PERIOD.format(table="call")} and {kind}
+            select call_id from call_costs as call where {IN_PERIOD.format(table="call")} and {condition}
             union all
             select call_id from call_costs as call
-            where last_started_at > started_at and last_started_at >= :since and started_at < :since and {kind}
+            where last_started_at > started_at and last_started_at >= :since and started_at < :since and {condition}
             union all
             select call_id from call_costs as call
-            where first_started_at < started_at and first_started_at < :until and started_at >= :until and {kind}
+            where first_started_at < started_at and first_started_at < :until and started_at >= :until and {condition}
         ),
         members as (
             select call_id as record_id from selected
             union all
             select record_id from selected cross join call_members using (call_id)
         )
-        select {sums} from members cross join {RECORDS[source]} as record on record.{key} = members.record_id
+        select {added_up(source, summed(kind))}
+        from members cross join {RECORDS[source]} as record on record.{key} = members.record_id
         where {IN_PERIOD.format(table="record")}{workspaces}
         """,
         parameters,
     ).fetchone()
-    return row
-
-
-def _sum(total: str, term: str) -> str:
-    if total == "llm_usage":
-        return "'{}' as llm_usage"
-    return f"coalesce({term}, 0)" + (" / 1e8" if total in PRICES else "") + f" as {total}"
+    return totals_of_units(kind, row)
 
 
 def _listed(wanted: CallFilter) -> tuple[str, Parameters]:
@@ -188,11 +182,7 @@ def _kind(wanted: CallFilter) -> tuple[str, Parameters]:
 
 def _call_cost(row: sqlite3.Row) -> CallCost:
     plain = {name: row[name] for name in PLAIN}
-    amounts = {name: None if plain[name] is None else _amount(plain[name]) for name in MONEY}
-    if not plain["legs"] or plain["unpriced_legs"]:
-        amounts["twilio_cost"] = None
-    if not plain["conversations"] or plain["unpriced_conversations"]:
-        amounts["elevenlabs_cost"] = None
+    amounts = known_amounts(plain, _amount)
     return CallCost(
         **plain | amounts | {"started_at": sure_moment(plain["started_at"]), "match": Match(plain["match"])}
     )

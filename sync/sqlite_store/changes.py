@@ -21,7 +21,7 @@ from sync.registry import (
     RenameWorkspace,
     refused,
 )
-from sync.sqlite_store import attribution, balances, call_owners, reports
+from sync.sqlite_store import attribution, balances, call_owners, snapshots
 from sync.sqlite_store.attribution import Period, Touched
 from sync.times import iso
 
@@ -51,8 +51,8 @@ def _refresh(db: sqlite3.Connection) -> None:
 def _state(db: sqlite3.Connection) -> registry.State:
     return registry.State(
         names={row["id"]: row["name"] for row in db.execute("select id, name from workspaces")},
-        twilio=reports.twilio_balances(db, None),
-        elevenlabs=reports.elevenlabs_balances(db, None),
+        twilio=snapshots.twilio_balances(db, None),
+        elevenlabs=snapshots.elevenlabs_balances(db, None),
     )
 
 
@@ -199,16 +199,16 @@ def _correct(
         )
     except sqlite3.IntegrityError as exc:  # the trigger against overlaps
         raise refused(change, "overlap") from exc
-    touched.add_difference(held["phone_number"], _period(held), period)
+    if _period(held) == period:  # written into the table by hand, perhaps, which attributes nothing
+        touched.add_period(held["phone_number"], period)
+    else:
+        touched.add_difference(held["phone_number"], _period(held), period)
 
 
 def _move_number(db: sqlite3.Connection, change: MoveNumber, touched: Touched) -> None:
     owner, start = _owner(db, change), iso(change.valid_from)
     held = db.execute(
-        """
-        select * from workspace_phones where phone_number = ?
-            and coalesce(valid_from, '') <= ? and ? < coalesce(valid_until, '9')
-        """,
+        f"select * from workspace_phones where phone_number = ? and {attribution.HOLDS.format(moment='?')}",
         (change.phone_number, start, start),
     ).fetchone()
     if held is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.models import (
     PRICE_PLACES,
+    PRICES_OF_CONVERSATION,
     AnyTotals,
     CallLeg,
     Conversation,
@@ -44,11 +45,6 @@ PRICES = {
     "platform_price",
     "free_minutes_consumed",
     "free_llm_dollars_consumed",
-}
-
-
-PRICES_OF_CONVERSATION = {
-    *("cost", "llm_price", "platform_price", "free_minutes_consumed", "free_llm_dollars_consumed"),
 }
 
 

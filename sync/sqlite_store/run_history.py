@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from sync.models import Source, SyncRun
-from sync.sqlite_store.rows import sure_moment, sync_run
+from sync.sqlite_store.rows import moment, sure_moment, sync_run
 from sync.times import iso
 
 
@@ -53,3 +53,8 @@ def gaps(db: sqlite3.Connection, source: Source, since: datetime) -> list[tuple[
         {"source": source, "since": iso(since)},
     )
     return [(sure_moment(row["since"]), sure_moment(row["until"])) for row in rows]
+
+
+def synced_since(db: sqlite3.Connection, source: Source) -> datetime | None:
+    row = db.execute("select min(since) as since from covered_periods where source = ?", (source,)).fetchone()
+    return moment(row["since"])

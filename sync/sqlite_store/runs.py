@@ -5,7 +5,7 @@ import sqlite3
 from datetime import datetime
 
 from sync.errors import AlreadyRunningError, LostLockError
-from sync.models import RunKind, RunState, Source, SyncRun
+from sync.models import RunKind, RunState, Source, SyncRun, Window
 from sync.sqlite_store.rows import sync_run, to_row
 from sync.times import iso
 
@@ -14,7 +14,7 @@ def begin_run(
     db: sqlite3.Connection,
     source: Source,
     kind: RunKind,
-    window: tuple[datetime, datetime],
+    window: Window,
     *,
     owner: str,
     now: datetime,
@@ -31,9 +31,7 @@ def begin_run(
     return _insert(db, source, kind, window, RunState.RUNNING, owner=owner, now=now)
 
 
-def record_skipped(
-    db: sqlite3.Connection, source: Source, window: tuple[datetime, datetime], reason: str, now: datetime
-) -> SyncRun:
+def record_skipped(db: sqlite3.Connection, source: Source, window: Window, reason: str, now: datetime) -> SyncRun:
     run = _insert(db, source, RunKind.HOURLY, window, RunState.SKIPPED, owner="", now=now)
     db.execute("update sync_runs set message = ?, finished_at = ? where id = ?", (reason, iso(now), run.id))
     return find_run(db, run.id) or run
@@ -91,7 +89,7 @@ def _insert(
     db: sqlite3.Connection,
     source: Source,
     kind: RunKind,
-    window: tuple[datetime, datetime],
+    window: Window,
     state: RunState,
     *,
     owner: str,

@@ -10,7 +10,7 @@ from operator import add
 import simplejson
 
 from sync.models import AnyTotals, Cost, LlmUsage, Source, Statement, TokenUsage
-from sync.sqlite_store.balances import RECORDS, SNAPSHOTS, SUMS
+from sync.sqlite_store.balances import RECORDS, SNAPSHOTS, added_up
 from sync.sqlite_store.rows import summed, sure_moment, totals_of_units
 from sync.sqlite_store.selection import AT_THE_END, as_parameter, of_workspaces, units
 from sync.times import floor_hour, iso
@@ -85,7 +85,7 @@ def _rows(
         from workspaces as workspace cross join moment cross join {SNAPSHOTS[source]} as snapshot
         where snapshot.id = {latest(source)} and {of_workspaces("workspace.id", workspaces)}
         union all
-        select place, workspace_id, {", ".join(f"coalesce({SUMS[source][name]}, 0)" for name in names)}
+        select place, workspace_id, {added_up(source, names)}
         from moment cross join {RECORDS[source]}
         where started_at >= hour and started_at < at and {of_workspaces("workspace_id", workspaces)}
         group by place, workspace_id

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from sync.call_costs import CallCost, CallDetail, CallFilter, CallSummary, SortKey
-from sync.errors import RegistryError, StoreError
+from sync.errors import StoreError
 from sync.models import (
     Agent,
     AgentGroup,
@@ -19,6 +19,7 @@ from sync.models import (
     Phone,
     RunKind,
     RunState,
+    RunTotals,
     Snapshot,
     Source,
     Statement,
@@ -28,10 +29,10 @@ from sync.models import (
     TwilioTotals,
     UnregisteredAgent,
     UnregisteredNumber,
+    Window,
     Workspace,
 )
-from sync.registry import AddWorkspace, Outcome, RegisterAgent, RegisterNumber, RegistryChange
-from sync.run_totals import RunTotals
+from sync.registry import Outcome, RegistryChange
 from sync.sqlite_store import (
     backup_file,
     balances,
@@ -41,14 +42,15 @@ from sync.sqlite_store import (
     moving,
     records,
     registry,
-    reports,
     run_history,
     runs,
+    snapshots,
     statements,
     watching,
 )
 from sync.sqlite_store.changes import change_registry
 from sync.sqlite_store.connection import LOCK_TIMEOUT, Database
+from sync.store import MOST_FAILURES, MOST_UNREGISTERED
 
 
 class SqliteStore:
@@ -105,7 +107,7 @@ class SqliteStore:
         with self._database.writing() as db:
             records.save_failures(db, source, failures, now)
 
-    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+    def failures(self, source: Source, *, limit: int = MOST_FAILURES) -> list[StoredFailure]:
         with self._database.reading() as db:
             return records.list_failures(db, source, limit)
 
@@ -137,19 +139,19 @@ class SqliteStore:
 
     def twilio_snapshots(self) -> list[Snapshot[TwilioTotals]]:
         with self._database.reading() as db:
-            return reports.twilio_snapshots(db)
+            return snapshots.twilio_snapshots(db)
 
     def elevenlabs_snapshots(self) -> list[Snapshot[ElevenLabsTotals]]:
         with self._database.reading() as db:
-            return reports.elevenlabs_snapshots(db)
+            return snapshots.elevenlabs_snapshots(db)
 
     def twilio_balances(self, moments: Sequence[datetime | None]) -> list[dict[int, TwilioTotals]]:
         with self._database.reading() as db:
-            return [reports.twilio_balances(db, at) for at in moments]
+            return [snapshots.twilio_balances(db, at) for at in moments]
 
     def elevenlabs_balances(self, moments: Sequence[datetime | None]) -> list[dict[int, ElevenLabsTotals]]:
         with self._database.reading() as db:
-            return [reports.elevenlabs_balances(db, at) for at in moments]
+            return [snapshots.elevenlabs_balances(db, at) for at in moments]
 
     def twilio_statement(
         self,
@@ -228,7 +230,7 @@ class SqliteStore:
         self,
         source: Source,
         kind: RunKind,
-        window: tuple[datetime, datetime],
+        window: Window,
         *,
         owner: str,
         now: datetime,
@@ -237,9 +239,7 @@ class SqliteStore:
         with self._database.writing() as db:
             return runs.begin_run(db, source, kind, window, owner=owner, now=now, stale_before=stale_before)
 
-    def record_skipped(
-        self, source: Source, window: tuple[datetime, datetime], reason: str, *, now: datetime
-    ) -> SyncRun:
+    def record_skipped(self, source: Source, window: Window, reason: str, *, now: datetime) -> SyncRun:
         with self._database.writing() as db:
             return runs.record_skipped(db, source, window, reason, now)
 
@@ -271,6 +271,10 @@ class SqliteStore:
         with self._database.reading() as db:
             return run_history.gaps(db, source, since)
 
+    def synced_since(self, source: Source) -> datetime | None:
+        with self._database.reading() as db:
+            return run_history.synced_since(db, source)
+
     def run_totals(self, *, alive_since: datetime) -> list[RunTotals]:
         with self._database.reading() as db:
             return watching.run_totals(db, alive_since)
@@ -297,40 +301,13 @@ class SqliteStore:
         with self._database.writing() as db:
             return change_registry(db, changes, dry_run=dry_run)
 
-    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
+    def unregistered_numbers(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredNumber]:
         with self._database.reading() as db:
             return registry.unregistered_numbers(db, limit)
 
-    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+    def unregistered_agents(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredAgent]:
         with self._database.reading() as db:
             return registry.unregistered_agents(db, limit)
-
-    # Interim: until every caller uses change_registry
-
-    def find_or_add_workspace(self, name: str) -> int:
-        self.change_registry([AddWorkspace(name=name)])
-        return next(workspace.id for workspace in self.workspaces() if workspace.name == name)
-
-    def save_phone(self, phone: Phone) -> None:
-        names = {workspace.id: workspace.name for workspace in self.workspaces()}
-        if phone.workspace_id not in names:
-            raise RegistryError(f"there is no workspace {phone.workspace_id}.")
-        change = RegisterNumber(
-            workspace=names[phone.workspace_id],
-            phone_number=phone.phone_number,
-            label=phone.label,
-            valid_from=phone.valid_from,
-            valid_until=phone.valid_until,
-        )
-        if refusal := self.change_registry([change]).refusals[0]:
-            raise RegistryError(refusal)
-
-    def save_agent(self, agent: Agent) -> None:
-        names = {workspace.id: workspace.name for workspace in self.workspaces()}
-        if agent.workspace_id not in names:
-            raise RegistryError(f"there is no workspace {agent.workspace_id}.")
-        change = RegisterAgent(workspace=names[agent.workspace_id], agent_id=agent.agent_id, label=agent.label)
-        self.change_registry([change])
 
     # Checks
 

@@ -3,8 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from sync.models import RunKind, RunState, Source
-from sync.run_totals import RunTotals
+from sync.models import RunKind, RunState, RunTotals, Source
 from sync.times import iso
 
 

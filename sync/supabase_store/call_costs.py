@@ -4,11 +4,9 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
-from sync.call_costs import CallCost, CallDetail, CallFilter, Match
+from sync.call_costs import CallCost, CallDetail, CallFilter, Match, known_amounts
 from sync.models import PRICE_PLACES
-from sync.supabase_store.rows import call_leg, conversation, iso_or_none, sure_moment
-
-MONEY = ("twilio_cost", "elevenlabs_cost", "platform_price", "llm_price", "total_cost")
+from sync.supabase_store.rows import call_leg, conversation, ids_or_none, iso_or_none, sure_moment
 
 
 def arguments(wanted: CallFilter) -> dict[str, Any]:
@@ -16,7 +14,7 @@ def arguments(wanted: CallFilter) -> dict[str, Any]:
     return {
         "p_since": iso_or_none(wanted.since),
         "p_until": iso_or_none(wanted.until),
-        "p_workspaces": None if wanted.workspaces is None else sorted(wanted.workspaces),
+        "p_workspaces": ids_or_none(wanted.workspaces),
         "p_kind": {
             "exclusive": wanted.exclusive,
             "match": wanted.match,
@@ -30,14 +28,14 @@ def arguments(wanted: CallFilter) -> dict[str, Any]:
 
 def call_cost(row: dict[str, Any]) -> CallCost:
     plain = {f.name: row[f.name] for f in fields(CallCost)}
-    amounts = {name: None if plain[name] is None else Decimal(plain[name]).quantize(PRICE_PLACES) for name in MONEY}
-    if not plain["legs"] or plain["unpriced_legs"]:
-        amounts["twilio_cost"] = None
-    if not plain["conversations"] or plain["unpriced_conversations"]:
-        amounts["elevenlabs_cost"] = None
+    amounts = known_amounts(plain, _amount)
     return CallCost(
         **plain | amounts | {"started_at": sure_moment(plain["started_at"]), "match": Match(plain["match"])}
     )
+
+
+def _amount(text: str) -> Decimal:
+    return Decimal(text).quantize(PRICE_PLACES)
 
 
 def call_detail(answer: dict[str, Any]) -> CallDetail:

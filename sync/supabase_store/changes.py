@@ -9,7 +9,7 @@ from sync.answers import plain
 from sync.errors import RegistryError
 from sync.models import AnyTotals, ElevenLabsTotals, TwilioTotals
 from sync.registry import Outcome, RegistryChange
-from sync.supabase_store.calls import Functions
+from sync.supabase_store.functions import Functions
 from sync.supabase_store.rows import Json, totals
 
 

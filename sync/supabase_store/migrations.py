@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from sync.sentences import counted
+
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
 
 # Runs when the new balances have caught up with the old table that it drops; everything works without it.
@@ -29,7 +31,9 @@ def how_to_catch_up(names: list[str]) -> str:
 
 def how_to_apply(names: list[str]) -> str:
     files = " ".join(f"supabase/migrations/{name}.sql" for name in names)
+    lacking = counted(len(names), "migration")
+    them, in_this_order = ("it", "") if len(names) == 1 else ("them", " in this order")
     return (
-        f"The Supabase project lacks {len(names)} migrations; apply them in this order, by pasting them into the SQL "
-        f'editor, with `supabase db push`, or with `psql "$DATABASE_URL" -1 -f FILE`: {files}'
+        f"The Supabase project lacks {lacking}; apply {them}{in_this_order}, by pasting {them} into the SQL editor, "
+        f'with `supabase db push`, or with `psql "$DATABASE_URL" -1 -f FILE`: {files}'
     )

@@ -5,7 +5,7 @@ from datetime import date
 
 from sync.answers import plain
 from sync.models import DayDigest, Source, StoredFailure, SyncRun, Workspace
-from sync.supabase_store.calls import Functions
+from sync.supabase_store.functions import Functions
 from sync.supabase_store.rows import sync_run
 
 

@@ -11,6 +11,7 @@ import simplejson
 from sync.answers import plain
 from sync.models import (
     PRICE_PLACES,
+    PRICES_OF_CONVERSATION,
     AnyTotals,
     CallLeg,
     Conversation,
@@ -31,10 +32,6 @@ from sync.models import (
 from sync.times import iso
 
 Json = Any
-
-PRICES_OF_CONVERSATION = {
-    *("cost", "llm_price", "platform_price", "free_minutes_consumed", "free_llm_dollars_consumed"),
-}
 
 HINTS: dict[Any, dict[str, Any]] = {
     kind: {f.name: get_type_hints(kind)[f.name] for f in fields(kind)} for kind in (TwilioTotals, ElevenLabsTotals)

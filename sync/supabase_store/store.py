@@ -32,6 +32,7 @@ from sync.models import (
     Phone,
     RunKind,
     RunState,
+    RunTotals,
     Snapshot,
     Source,
     Statement,
@@ -41,13 +42,14 @@ from sync.models import (
     TwilioTotals,
     UnregisteredAgent,
     UnregisteredNumber,
+    Window,
     Workspace,
 )
 from sync.registry import Outcome, RegistryChange
-from sync.run_totals import RunTotals
+from sync.store import MOST_FAILURES, MOST_UNREGISTERED
 from sync.supabase_store import call_costs, migrations, moving, watching
-from sync.supabase_store.calls import RETRY_BUDGET, Functions
 from sync.supabase_store.changes import change_registry
+from sync.supabase_store.functions import RETRY_BUDGET, Functions
 from sync.supabase_store.rows import (
     call_leg,
     conversation,
@@ -112,7 +114,7 @@ class SupabaseStore:
     def save_failures(self, source: Source, failures: Sequence[Failure], *, now: datetime) -> None:
         self._functions.call("save_failures", p_source=source, failures=plain(failures), p_now=iso(now))
 
-    def failures(self, source: Source, *, limit: int = 100) -> list[StoredFailure]:
+    def failures(self, source: Source, *, limit: int = MOST_FAILURES) -> list[StoredFailure]:
         return [stored_failure(row) for row in self._functions.call("failures", p_source=source, p_limit=limit)]
 
     def open_ids(self, source: Source, *, now: datetime) -> list[str]:
@@ -260,7 +262,7 @@ class SupabaseStore:
             function,
             p_since=iso_or_none(since),
             p_until=iso_or_none(until),
-            p_workspaces=None if workspaces is None else sorted(workspaces),
+            p_workspaces=ids_or_none(workspaces),
         )
         return rows
 
@@ -310,7 +312,7 @@ class SupabaseStore:
         self,
         source: Source,
         kind: RunKind,
-        window: tuple[datetime, datetime],
+        window: Window,
         *,
         owner: str,
         now: datetime,
@@ -330,9 +332,7 @@ class SupabaseStore:
             raise AlreadyRunningError(sync_run(answer["running"]))
         return sync_run(answer["begun"])
 
-    def record_skipped(
-        self, source: Source, window: tuple[datetime, datetime], reason: str, *, now: datetime
-    ) -> SyncRun:
+    def record_skipped(self, source: Source, window: Window, reason: str, *, now: datetime) -> SyncRun:
         return sync_run(
             self._functions.call(
                 "record_skipped",
@@ -382,6 +382,9 @@ class SupabaseStore:
         rows = self._functions.call("gaps", p_source=source, p_since=iso(since))
         return [(sure_moment(begin), sure_moment(end)) for begin, end in rows]
 
+    def synced_since(self, source: Source) -> datetime | None:
+        return moment(self._functions.call("synced_since", p_source=source))
+
     def run_totals(self, *, alive_since: datetime) -> list[RunTotals]:
         return watching.run_totals(self._functions, alive_since)
 
@@ -394,39 +397,22 @@ class SupabaseStore:
         rows = self._registry("workspaces")
         return [Workspace(**row | {"created_at": sure_moment(row["created_at"])}) for row in rows]
 
-    def find_or_add_workspace(self, name: str) -> int:
-        workspace_id: int = self._functions.call("find_or_add_workspace", p_name=name)
-        return workspace_id
-
     def phones(self) -> list[Phone]:
         return [
             Phone(**row | {name: moment(row[name]) for name in ("valid_from", "valid_until")})
             for row in self._registry("phones")
         ]
 
-    def save_phone(self, phone: Phone) -> None:
-        self._functions.call(
-            "save_phone",
-            p_number=phone.phone_number,
-            p_workspace=phone.workspace_id,
-            p_label=phone.label,
-            p_from=iso_or_none(phone.valid_from),
-            p_until=iso_or_none(phone.valid_until),
-        )
-
     def agents(self) -> list[Agent]:
         return [Agent(**row) for row in self._registry("agents")]
-
-    def save_agent(self, agent: Agent) -> None:
-        self._functions.call("save_agent", p_agent=agent.agent_id, p_workspace=agent.workspace_id, p_label=agent.label)
 
     def change_registry(self, changes: Sequence[RegistryChange], *, dry_run: bool = False) -> Outcome:
         return change_registry(self._functions, changes, dry_run=dry_run)
 
-    def unregistered_numbers(self, *, limit: int = 200) -> list[UnregisteredNumber]:
+    def unregistered_numbers(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredNumber]:
         return [unregistered_number(row) for row in self._functions.call("unregistered_numbers", p_limit=limit)]
 
-    def unregistered_agents(self, *, limit: int = 200) -> list[UnregisteredAgent]:
+    def unregistered_agents(self, *, limit: int = MOST_UNREGISTERED) -> list[UnregisteredAgent]:
         return [unregistered_agent(row) for row in self._functions.call("unregistered_agents", p_limit=limit)]
 
     def _registry(self, part: str) -> list[dict[str, Any]]:

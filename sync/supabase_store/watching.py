@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sync.models import RunKind, RunState, Source
-from sync.run_totals import RunTotals
-from sync.supabase_store.calls import Functions
+from sync.models import RunKind, RunState, RunTotals, Source
+from sync.supabase_store.functions import Functions
 from sync.times import iso
 
 

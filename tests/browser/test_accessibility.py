@@ -126,4 +126,4 @@ def test_enter_starts_a_search(visitor: Visitor) -> None:
     page.get_by_role("textbox", name="Search").fill("nobody has this id")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_text("No call of this period meets the filters.")).to_be_visible()
+    expect(page.get_by_text("No call in this period matches the filters.")).to_be_visible()

@@ -106,6 +106,25 @@ def seconds_of(text: str) -> int:
     return sum(int(number) * {"m": 60, "s": 1}[unit] for number, unit in re.findall(r"(\d+) ([ms])", text))
 
 
+def test_an_id_that_is_searched_stands_in_the_url_and_a_phone_number_does_not(visitor: Visitor) -> None:
+    page = open_list(visitor)
+    call = downloaded_rows(page)[0]["Call"] or downloaded_rows(page)[0]["Conversation"]
+    search = page.get_by_role("textbox", name="Search")
+
+    search.fill(call)
+    search.press("Enter")
+    expect_query(page, {"period": ["All"], "search": [call]})
+    search.fill("+12025550101")
+    search.press("Enter")
+    expect_query(page, {"period": ["All"]})
+
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Sync").click()
+    expect(page.get_by_role("heading", name="Sync", exact=True).first).to_be_visible()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Calls").click()
+    expect(search).to_have_value("+12025550101")
+    assert not [url for url in visitor.requests if "2025550101" in url]
+
+
 def test_a_call_opens_has_a_link_of_its_own_and_leads_back_to_the_list_as_it_was(visitor: Visitor) -> None:
     page = open_list(visitor, match="Matched", order="Highest cost first")
     cost = shown_rows(page)[0][TOTAL]

@@ -140,7 +140,7 @@ def test_a_sync_shows_its_progress_to_everybody_and_survives_a_page_change(
 ) -> None:
     mine, theirs = (Visitor(chromium.new_context(viewport=DESKTOP), never_synced) for _ in range(2))
     page, other = mine.open("/"), theirs.open("/twilio")
-    expect(page.get_by_text("Nothing was ever synced")).to_be_visible()
+    expect(page.get_by_text("Nothing has been synced yet")).to_be_visible()
 
     page.get_by_test_id("stSidebar").get_by_role("button", name="Sync now").click()
     expect(page.get_by_role("button", name="Syncing…")).to_be_disabled()

@@ -103,3 +103,15 @@ def test_enter_sends_a_form_and_every_input_has_a_name(unregistered: Visitor) ->
     expect(page.get_by_text("Borealis added.")).to_be_visible()
     nameless = page.locator("input:visible:not([aria-label], [id], [aria-hidden=true] *)")
     expect(nameless).to_have_count(0)
+
+
+def test_a_file_of_numbers_is_shown_before_it_is_imported(unregistered: Visitor, tmp_path: Path) -> None:
+    file = tmp_path / "numbers.csv"
+    file.write_text("workspace,phone_number\nLighthouse Law,+12025550999\n")
+    page = unregistered.open("/settings", TABLE)
+
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("This file would do the following.")).to_be_visible()
+    page.get_by_role("button", name="Import 1 row").click()
+
+    expect(page.get_by_text("Imported. 1 row: 1 registered.")).to_be_visible()

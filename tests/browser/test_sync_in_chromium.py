@@ -80,7 +80,7 @@ def test_a_historical_sync_is_seen_stopped_and_goes_on(both: tuple[Page, Page]) 
     is_shown(words(mine, r"[1-9]\d?% of the period, about .* left"))
     button(theirs, "Stop").click()  # anybody may
     is_shown(*(button(page, "Go on") for page in both))
-    is_shown(*(words(page, r"It had walked [1-9]\d?% of the period") for page in both))
+    is_shown(*(words(page, r"It had got through [1-9]\d?% of the period") for page in both))
 
     button(mine, "Go on").click()
     is_shown(*(words(page, "everything since .* is here") for page in both))

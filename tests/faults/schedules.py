@@ -36,7 +36,9 @@ def play(world: World, plan: Plan, befall: Befall) -> None:
     if plan.by_backfill:  # all was well until a person wished for more than the last days
         _run_to_the_end(world, "all")
     if plan.has_dashboard:
+        _bring(world, plan.hours[0])
         play_dashboard(world, random)
+        _clear(world)
     for hour in plan.hours:
         world.note(f"-- {hour}")
         _change_records(world, hour, random)
@@ -47,8 +49,7 @@ def play(world: World, plan: Plan, befall: Befall) -> None:
 
 
 def _play_hour(world: World, plan: Plan, hour: BadHour, befall: Befall) -> None:
-    world.faults.rates = {name: rate for name, rate in hour.answers.items() if name in OF_THE_DEMO}
-    world.weather.rates = {name: rate for name, rate in hour.answers.items() if name not in OF_THE_DEMO}
+    _bring(world, hour)
     if hour.skew and not hour.jumps_midway:
         world.set_skew(hour.skew)
     programs = [_start(world, plan, name) for name in hour.programs]
@@ -68,6 +69,12 @@ def _play_hour(world: World, plan: Plan, hour: BadHour, befall: Befall) -> None:
     _clear(world)
     if hour.skew:
         world.set_skew(timedelta(0))
+
+
+def _bring(world: World, hour: BadHour) -> None:
+    """Let the providers answer as badly as in this hour."""
+    world.faults.rates = {name: rate for name, rate in hour.answers.items() if name in OF_THE_DEMO}
+    world.weather.rates = {name: rate for name, rate in hour.answers.items() if name not in OF_THE_DEMO}
 
 
 def _clear(world: World) -> None:

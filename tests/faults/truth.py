@@ -17,6 +17,9 @@ from sync.models import UNBILLED_CALL_STATUSES, ElevenLabsTotals, TwilioTotals
 from tests.records import Sql
 
 UNASSIGNED = "Unassigned"
+CALL_DETAILS = ("direction", "from_number", "to_number", "price_unit")
+CHARGES = ("llm_price", "llm_charge", "platform_price", "call_charge")
+CONVERSATION_DETAILS = ("agent_id", "agent_number", "call_sid", "credits", *CHARGES)
 FOR_EVER = 2**40
 
 Record = dict[str, Any]
@@ -32,6 +35,7 @@ class Fact:
     duration: int | None
     cost: Decimal | None
     workspace: str
+    details: tuple[object, ...]  # as CALL_DETAILS, or CONVERSATION_DETAILS, name them
     parent: str | None = None
 
 
@@ -90,6 +94,7 @@ def _call(raw: Record, owners: _Owners) -> Fact:
         duration=None if raw["duration"] is None else int(raw["duration"]),
         cost=Decimal(0) if is_free else None if raw["price"] is None else abs(Decimal(raw["price"])),
         workspace=owners.of_number(ours, started_at) or UNASSIGNED,
+        details=(raw["direction"], raw["from"], raw["to"], raw["price_unit"]),
         parent=raw["parent_call_sid"],
     )
 
@@ -104,7 +109,9 @@ def _inherited(fact: Fact, facts: Mapping[str, Fact]) -> str:
 def _conversation(raw: Record, owners: _Owners) -> Fact:
     metadata = raw["metadata"]
     started_at = datetime.fromtimestamp(metadata["start_time_unix_secs"], UTC)
-    number = (metadata["phone_call"] or {}).get("agent_number")
+    phone_call, charging = metadata["phone_call"] or {}, metadata["charging"] or {}
+    number = phone_call.get("agent_number")
+    charges = (_exact(charging.get(name)) for name in CHARGES)
     return Fact(
         record_id=raw["conversation_id"],
         status=raw["status"],
@@ -112,17 +119,19 @@ def _conversation(raw: Record, owners: _Owners) -> Fact:
         duration=metadata["call_duration_secs"],
         cost=metadata["cost_fiat"],
         workspace=owners.of_number(number, started_at) or owners.of_agent(raw["agent_id"]) or UNASSIGNED,
+        details=(raw["agent_id"], number, phone_call.get("call_sid"), metadata["cost"], *charges),
     )
 
 
 def stored(sql: Sql) -> Truth:
     """Read a store's records with plain SQL, past the product."""
     calls = sql(
-        "select sid, status, started_at, duration, cost, workspaces.name, parent_call_sid"
+        f"select sid, status, started_at, duration, cost, workspaces.name, parent_call_sid, {', '.join(CALL_DETAILS)}"
         " from calls join workspaces on workspaces.id = workspace_id"
     )
     conversations = sql(
-        "select conversation_id, status, started_at, duration, cost, workspaces.name, null"
+        "select conversation_id, status, started_at, duration, cost, workspaces.name, null,"
+        f" {', '.join(CONVERSATION_DETAILS)}"
         " from elevenlabs_conversations join workspaces on workspaces.id = workspace_id"
     )
     return Truth(calls=_facts(calls), conversations=_facts(conversations))
@@ -137,11 +146,16 @@ def _facts(rows: Iterable[tuple[Any, ...]]) -> Facts:
             duration=duration,
             cost=None if cost is None else Decimal(str(cost)),
             workspace=workspace,
+            details=tuple(map(_exact, details)),
             parent=parent,
         )
-        for record_id, status, started_at, duration, cost, workspace, parent in rows
+        for record_id, status, started_at, duration, cost, workspace, parent, *details in rows
     ]
     return {fact.record_id: fact for fact in facts}
+
+
+def _exact(value: object) -> object:
+    return Decimal(str(value)) if isinstance(value, int | float | Decimal) else value
 
 
 def gone(sql: Sql) -> set[str]:

@@ -109,6 +109,7 @@ def test_the_dashboards_own_name_and_scheme_come_from_its_redirect_address() -> 
         ({"redirect_uri": "https://ledger.example.com/"}, "redirect_uri must be the dashboard's address followed by /"),
         ({"redirect_uri": "http://ledger.example.com/oauth2callback"}, "redirect_uri must start with https://"),
         ({"cookie_secret": "short-7c21"}, "cookie_secret string should have at least 32 characters"),
+        ({"cookie_secret": "a secret that everybody knows 7c21"}, "cookie_secret must be the output of: openssl rand"),
         ({"client_id": ""}, "client_id string should have at least 1 character"),
         ({"server_metadata_url": "http://accounts.7c21.example/x"}, "server_metadata_url must start with https://"),
         ({"server_metadata_url": "accounts.7c21.example"}, "server_metadata_url must be a web address"),
@@ -156,10 +157,14 @@ def test_roles_without_a_login_are_refused_since_nothing_would_keep_anybody_out(
     assert refusal({"access": ACCESS}) == "[access] has no effect without [auth]; add it in .streamlit/secrets.toml."
 
 
-def test_the_documented_example_is_valid() -> None:
+def test_the_documented_example_is_valid_once_it_has_a_secret_of_its_own() -> None:
     [example] = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[:1]
+    secrets = tomllib.loads(example)
+    with pytest.raises(ConfigurationError, match="cookie_secret must be the output of: openssl rand -hex 32"):
+        access_rules.read(secrets)
+    secrets["auth"]["cookie_secret"] = "7c21" * 16
 
-    found = access_rules.read(tomllib.loads(example))
+    found = access_rules.read(secrets)
 
     assert found
     assert {grant.role for grant in found.grants.values()} == set(Role)

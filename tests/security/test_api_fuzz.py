@@ -35,6 +35,7 @@ from sync.sqlite_store import SqliteStore
 from tests.asgi_call import ask
 from tests.declared_answers import assert_declared, media_type
 from tests.records import make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -127,8 +128,8 @@ class PretendedSyncs(Services):
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starlette]:
     with closing(SqliteStore(tmp_path_factory.mktemp("fuzz") / "ledger.db")) as store:
-        acme = store.find_or_add_workspace("Acme")
-        store.save_phone(make_phone(workspace_id=acme))
+        acme = add_workspace(store, "Acme")
+        register(store, make_phone(workspace_id=acme))
         store.save_calls([make_leg(sid=f"CA{hour}", started_at=NOW - hour * HOUR) for hour in range(30)])
         store.save_conversations([make_conversation(started_at=NOW - HOUR)])
         run = store.begin_run("twilio", RunKind.SWEEP, (NOW - HOUR, NOW), owner="", now=NOW, stale_before=NOW)

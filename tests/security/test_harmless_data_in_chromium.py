@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.formats import WORD_JOINER
-from sync.models import SOURCES, Agent, Failure, Phone, RunKind, RunState
+from sync.models import SOURCES, Agent, Failure, RunKind, RunState
 from sync.sqlite_store import SqliteStore
 from tests.browser.conftest import DESKTOP, SHOWN_WITHIN, Visitor, dashboard, environment
-from tests.records import DAY, HOUR, OUR_AGENT, OUR_NUMBER, make_conversation, make_leg
+from tests.records import DAY, HOUR, OUR_AGENT, OUR_NUMBER, make_conversation, make_leg, make_phone
+from tests.registering import add_workspace, register, register_agent
 
 MARKUP = "<b id=planted>B</b><img src=x onerror=alert(1)>"
 MARKDOWN = "**bold** [link](https://evil.example) ![i](https://evil.example/i.png) # `code` ~~no~~"
@@ -43,9 +44,9 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
     folder = tmp_path_factory.mktemp("nasty")
     store, now = SqliteStore(folder / "ledger.db"), datetime.now(UTC).replace(microsecond=0)
     store.claim_for("real")
-    owner = store.find_or_add_workspace(NASTY)
-    store.save_phone(Phone(phone_number=OUR_NUMBER, workspace_id=owner, label=NASTY))
-    store.save_agent(Agent(agent_id=OUR_AGENT, workspace_id=owner))
+    owner = add_workspace(store, NASTY)
+    register(store, make_phone(phone_number=OUR_NUMBER, workspace_id=owner, label=NASTY))
+    register_agent(store, Agent(agent_id=OUR_AGENT, workspace_id=owner))
     store.save_calls([make_leg(sid="CA1", started_at=now - DAY, cost=Decimal(2))])
     store.save_conversations(
         [

@@ -1,10 +1,12 @@
 """What every answer of the process carries, whom it answers, and where it does not start: on real sockets."""
 
+import asyncio
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,15 +140,57 @@ def test_a_websocket_carries_the_headers(address: str) -> None:
         assert {name.lower() for name, _ in connection.response.headers.raw_items()} >= NAMES
 
 
+ELSEWHERE = [f"http://{FOREIGN}", "null", "http://localhost:1", "http://0.0.0.0:1", "http://127.0.0.1", "http://[::1"]
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "status"),
-    [(None, f"http://{FOREIGN}", 403), (None, "null", 403), (FOREIGN, f"http://{FOREIGN}", 400)],
+    [*((None, origin, 403) for origin in ELSEWHERE), (FOREIGN, f"http://{FOREIGN}", 400)],
 )
 def test_a_websocket_from_elsewhere_is_refused(address: str, host: str | None, origin: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as caught:
         stream(address, host=host, origin=origin)
 
     assert caught.value.response.status_code == status
+
+
+@pytest.mark.parametrize("origin", ELSEWHERE)
+def test_a_websocket_from_elsewhere_does_not_make_the_server_ask_other_hosts(origin: str) -> None:
+    refused = handshake(origin)
+
+    assert refused == [{"type": "websocket.close", "code": 1008}], "answered before Streamlit, which would ask, sees it"
+
+
+def handshake(origin: str) -> list[Any]:
+    """Return what our layers answer to a handshake; one that they let through fails the test."""
+
+    async def streamlit(*_: object) -> None:
+        raise AssertionError("let through")
+
+    app: Any = streamlit
+    for layer in reversed(WebSecurity("", [], is_open=False).middleware()):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    headers = [(b"host", b"localhost:3093"), (b"origin", origin.encode())]
+    scope = {"type": "websocket", "path": "/_stcore/stream", "headers": headers, "server": ("127.0.0.1", 3093)}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with ThreadPoolExecutor(1) as thread:  # after browser tests, Playwright's event loop runs in this one
+        thread.submit(asyncio.run, app(scope, receive, send)).result()
+    return sent
+
+
+@pytest.mark.parametrize("path", ["/_stcore/metrics", "/_stcore/metrics/", "/x/_stcore/metrics", "/_stcore%2Fmetrics"])
+def test_nobody_is_told_what_streamlit_counts(address: str, path: str) -> None:
+    answer = get(address, path)
+
+    assert "session" not in answer.text.lower() or "<!doctype html>" in answer.text.lower()
+    assert answer.status_code == httpx.codes.NOT_FOUND
 
 
 # Where it does not start
@@ -200,6 +244,23 @@ def test_a_login_that_cannot_be_read_does_not_open_the_dashboard(tmp_path: Path,
 
     assert refused.returncode != 0
     assert f"Voice Ledger cannot start: {sentence}" in refused.stdout + refused.stderr
+
+
+def test_settings_stand_in_streamlits_secrets_too_in_whatever_type(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(
+        'ALLOW_OPEN_DASHBOARD = true\nALLOWED_HOSTS = ["ledger.example.com", "other.example.com"]\n'
+        'CRON_SECRET = "of the file"\nDISABLE_ELEVENLABS_HOURLY_SYNC = true\n'
+    )
+
+    with dashboard(environment(tmp_path, NOWHERE), f"--secrets.files={secrets}") as address:
+        answer = httpx.post(
+            f"{address}/api/sync-elevenlabs-hourly",
+            headers={"Authorization": "Bearer of the file", "Host": "other.example.com"},
+            trust_env=False,
+        )
+
+    assert answer.json()["status"] == "skipped"
 
 
 def test_told_by_name_it_is_open_and_answers_to_more_names(tmp_path: Path) -> None:

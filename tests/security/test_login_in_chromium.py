@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 
-from sync.models import Agent, Phone, RunKind, RunState
+from sync.models import Agent, RunKind, RunState
 from sync.sqlite_store import SqliteStore
 from tests.browser.conftest import (
     DESKTOP,
@@ -23,7 +23,18 @@ from tests.browser.conftest import (
     free_port,
     wait_until_drawn,
 )
-from tests.records import DAY, HOUR, OTHER_AGENT, OTHER_NUMBER, OUR_AGENT, OUR_NUMBER, make_conversation, make_leg
+from tests.records import (
+    DAY,
+    HOUR,
+    OTHER_AGENT,
+    OTHER_NUMBER,
+    OUR_AGENT,
+    OUR_NUMBER,
+    make_conversation,
+    make_leg,
+    make_phone,
+)
+from tests.registering import add_workspace, register, register_agent
 from tests.security.openid import provider, secrets_file
 
 OURS = ("Acme", OUR_NUMBER, "agent_sales", "CAours")
@@ -86,9 +97,9 @@ def fill(path: Path) -> None:
     store.claim_for("real")
     owned = (("ours", "Acme", OUR_NUMBER, OUR_AGENT), ("theirs", "Borealis", OTHER_NUMBER, OTHER_AGENT))
     for name, workspace, number, agent in owned:
-        owner = store.find_or_add_workspace(workspace)
-        store.save_phone(Phone(phone_number=number, workspace_id=owner))
-        store.save_agent(Agent(agent_id=agent, workspace_id=owner))
+        owner = add_workspace(store, workspace)
+        register(store, make_phone(phone_number=number, workspace_id=owner))
+        register_agent(store, Agent(agent_id=agent, workspace_id=owner))
         ours = {"our_number": number, "to_number": number}
         store.save_calls([make_leg(sid=f"CA{name}", started_at=start, cost=Decimal("1.25"), **ours)])
         talk = {"agent_id": agent, "agent_name": agent, "agent_number": number, "call_sid": f"CA{name}"}
@@ -199,7 +210,7 @@ def test_a_client_who_asks_for_full_numbers_is_sent_its_own(guest: Guest, path: 
         ("/calls?call=CAtheirs", "There is no stored call leg or conversation with this id."),
         ("/calls?call=conv_theirs", "There is no stored call leg or conversation with this id."),
         ("/calls?call=CAnobodys", "There is no stored call leg or conversation with this id."),
-        ("/calls?search=CAtheirs&period=All", "No call of this period meets the filters."),
+        ("/calls?search=CAtheirs&period=All", "No call in this period matches the filters."),
         ("/workspace?workspace=Borealis", "There is no workspace Borealis"),
     ],
 )

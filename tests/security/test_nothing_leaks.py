@@ -153,8 +153,14 @@ def read_pages(installation: Installation, address: str, chromium: Browser, sql:
     for path in ("/calls", f"/workspace?workspace={CLIENT}", "/settings"):
         reader.open(path)
         reader.show_full_numbers()
+    reader.open("/calls")
+    reader.search(f"+{registered_numbers()[0]}")
     context.close()
     return reader.evidence
+
+
+def registered_numbers() -> list[str]:
+    return [line.number.removeprefix("+") for line in LINES if line.label.startswith("Fernway support")]
 
 
 # What is found, so that it is known that the search finds
@@ -175,7 +181,7 @@ def test_every_place_was_searched(whole_run: WholeRun) -> None:
 
 
 def test_who_asks_for_full_numbers_is_given_them(whole_run: WholeRun) -> None:
-    registered = [line.number.removeprefix("+") for line in LINES if line.label.startswith("Fernway support")]
+    registered = registered_numbers()
 
     assert {*registered} <= {*whole_run.numbers}
     assert len(whole_run.numbers) > len(LINES)
@@ -200,4 +206,7 @@ def test_no_full_number_leaves_the_program_before_somebody_asks_for_it(whole_run
 
 
 def test_numbers_that_were_asked_for_go_to_their_reader_alone(whole_run: WholeRun) -> None:
-    assert {*whole_run.afterwards.places_of(whole_run.numbers)} <= {*WITH_NUMBERS, "page source"}
+    places = {*whole_run.afterwards.places_of(whole_run.numbers)}
+
+    assert "sent by websocket" in places, "one was searched"
+    assert places <= {*WITH_NUMBERS, "page source", "sent by websocket"}, "the reader's own, and no address"

@@ -91,3 +91,12 @@ class Witness:
         self.page.get_by_text("Show full numbers").click()
         self.page.locator("canvas [role=gridcell]", has_text=FULL_NUMBER).first.wait_for(state="attached")
         self.download_all()
+
+    def search(self, what: str) -> None:
+        """Search for a call, and load the page again."""
+        self.page.get_by_role("textbox", name="Search").fill(what)
+        self.page.keyboard.press("Enter")
+        self.page.get_by_text("Rows 1 to").or_(self.page.get_by_text("No call of this period")).first.wait_for()
+        self.look()
+        self.page.reload()
+        self.look()

@@ -1,6 +1,5 @@
 """Calls of the project's SQL functions: one shared client, retries, and errors that say what to do."""
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,7 @@ import stamina
 from postgrest.exceptions import APIError
 
 from supabase import Client, ClientOptions, create_client
-from sync.errors import RegistryError, StoreError
+from sync.errors import StoreError
 
 TIMEOUT = httpx.Timeout(10, read=65)  # the longest functions may take 55 s, which Supabase allows up to 60
 RETRY_BUDGET = timedelta(seconds=60)
@@ -48,7 +47,7 @@ class Functions:
         self._http.close()
 
     def call(self, function: str, **arguments: Any) -> Any:
-        """Return the function's answer. Raises StoreError, or RegistryError where a rule of ownership refuses."""
+        """Return the function's answer, or raise StoreError."""
         return self._answer(lambda: self._client.rpc(f"ledger_{function}", arguments).execute().data)
 
     def applied_migrations(self) -> list[str]:
@@ -87,7 +86,7 @@ def refuse_if_down(response: httpx.Response) -> None:
         raise BusyError("Supabase is overloaded or restarting; nothing is lost, the next run goes on.")
 
 
-def explain(exc: APIError) -> StoreError | RegistryError:
+def explain(exc: APIError) -> StoreError:
     """Return the error that says what to do; what the server said is not repeated, since it may quote values."""
     code, words = exc.code or "", (exc.message or "").lower()
     if "invalid api key" in words or "jwt" in words or code.startswith("PGRST3") or code == "401":
@@ -102,20 +101,6 @@ def explain(exc: APIError) -> StoreError | RegistryError:
         return BusyError("Supabase ended a statement that took too long; nothing was changed, the next run goes on.")
     if code in BUSY or code == "500":
         return BusyError("Supabase is overloaded or restarting; nothing was changed, the next run goes on.")
-    if code == "23P01":
-        return RegistryError(
-            "The number belongs to another workspace, or has another period, in that time; end that first."
-        )
-    if code == "23503":
-        return RegistryError(f"It cannot be registered: there is no workspace {_missing_id(exc)}; create it first.")
-    if code in ("22000", "23514"):
-        return RegistryError("The number cannot be registered: it would end before it begins.")
     if code == "22003":
         return StoreError("A value is too large for the ledger's columns; nothing of its batch was saved.")
     return StoreError(f"Supabase refused (code {code or 'unknown'}); nothing was changed.")
-
-
-def _missing_id(exc: APIError) -> str:
-    """Return the id in 'Key (workspace_id)=(99) is not present in table "workspaces".'"""
-    found = re.search(r"\(workspace_id\)=\((\d+)\)", exc.details or "")
-    return found[1] if found else "with this id"

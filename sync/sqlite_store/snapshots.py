@@ -7,9 +7,8 @@ from datetime import datetime
 from sync.models import AnyTotals, ElevenLabsTotals, Snapshot, Source, TwilioTotals
 from sync.sqlite_store.balances import RECORDS, SNAPSHOTS, SUMS
 from sync.sqlite_store.rows import PRICES, elevenlabs_totals, sure_moment, twilio_totals
+from sync.sqlite_store.selection import AT_THE_END
 from sync.times import floor_hour, iso
-
-AT_THE_END = "9"  # sorts after every date
 
 
 def twilio_snapshots(db: sqlite3.Connection) -> list[Snapshot[TwilioTotals]]:
