@@ -184,25 +184,28 @@ def failures(source: Source) -> list[StoredFailure]:
 def gaps(source: Source) -> list[tuple[datetime, datetime]]:
     """Return the stretches between the first and the last window that no successful run has covered."""
     access.refuse_clients()
-    return _gaps(source, version())
+    return unsynced(source)
 
 
-def unsynced(source: Source) -> list[tuple[datetime, datetime]]:
-    """Return the stretches of which nobody asked the provider: what happened then is not known, also where it is none.
-
-    The first is everything before the first window, or before the first record where one is older.
-    """
+def synced_since(source: Source) -> datetime | None:
+    """Return where the first window begins, or the first record where one is older; before that nothing is known."""
     known = [_synced_since(source, version())]
     with suppress(StoreError):  # its balances may be what cannot be read, which the page then says
         known.append(first_active_hour(source))
-    begins = min(filter(None, known), default=None)
-    return [*([(BEFORE_EVERYTHING, begins)] if begins else []), *_gaps(source, version())]
+    return min(filter(None, known), default=None)
+
+
+def unsynced(source: Source) -> list[tuple[datetime, datetime]]:
+    """Return the stretches since then of which nobody asked the provider: what happened in them is not known."""
+    return _gaps(source, version())
 
 
 def progress(buckets: Buckets, sources: Sequence[Source]) -> list[Progress]:
-    """Tell for each bucket how far the data of these sources reaches into it; those never synced do not count."""
+    """Tell for each bucket how far the data of these sources reaches into it; of one never synced nothing is known."""
     through = [state.through for state in freshness_by_source() if state.source in sources and state.through]
-    return buckets.progress(min(through, default=None), [unsynced(source) for source in sources])
+    begins = {source: synced_since(source) or now() for source in sources}
+    unknown = [[(BEFORE_EVERYTHING, begin), *unsynced(source)] for source, begin in begins.items()]
+    return buckets.progress(min(through, default=None), unknown)
 
 
 def verify() -> list[Finding]:

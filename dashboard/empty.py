@@ -67,8 +67,7 @@ def _is_active(sources: Sequence[Source], period: Period) -> bool:
 
 def _begins_after(period: Period, sources: Sequence[Source]) -> datetime | None:
     """Return since when there is data, if that is after the end of the period for all of the sources."""
-    begins = [end for source in sources for begin, end in data.unsynced(source) if begin == data.BEFORE_EVERYTHING]
-    first = min(begins, default=None)
+    first = min(filter(None, map(data.synced_since, sources)), default=None)
     return first if first and period.until and period.until <= first else None
 
 

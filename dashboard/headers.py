@@ -83,14 +83,14 @@ def _unsynced(period: Period, sources: Sequence[Source]) -> list[str]:
 def _unsynced_of(source: Source, period: Period) -> list[str]:
     until = min(period.until or data.now(), data.now())
     clock = partial(formats.clock, zone=period.zone, now=data.now())
-    told = []
-    for begin, end in data.unsynced(source):
-        start, stop = max(begin, period.since or data.BEFORE_EVERYTHING), min(end, until)
-        if begin == data.BEFORE_EVERYTHING and period.since and start < end:
-            told.append(f"synced only since {end.astimezone(period.zone):%-d %b %Y}")
-        elif begin != data.BEFORE_EVERYTHING and start < stop:
-            told.append(f"not synced from {clock(start)} to {clock(stop)}")
-    return told if len(told) <= MOST_GAPS else [f"{len(told)} gaps in what was synced"]
+    first = data.synced_since(source)
+    since = period.since or first
+    if first is None or since is None:
+        return []
+    begun = [f"synced only since {first.astimezone(period.zone):%-d %b %Y}"] if since < first else []
+    within = [(max(begin, since), min(end, until)) for begin, end in data.unsynced(source)]
+    gaps = [f"not synced from {clock(begin)} to {clock(end)}" for begin, end in within if begin < end]
+    return [*begun, *(gaps if len(gaps) <= MOST_GAPS else [f"{len(gaps)} gaps in what was synced"])]
 
 
 def _incomplete(view: View, sources: Sequence[Source]) -> list[str]:

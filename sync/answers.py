@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import simplejson
 
-from sync.metrics import Metric
+from sync.metrics import Metric, values
 from sync.models import SyncRun
 from sync.times import iso
 
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
 
 def of_totals(totals: T, metrics: Iterable[Metric[T]]) -> dict[str, Any]:
     """Return totals field by field and what is computed from them, as the pages and downloads show it."""
-    return {**_fields(totals), **{metric.key: metric.value(totals) for metric in metrics}}
+    return {**_fields(totals), **values(metrics, totals)}
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from sync.errors import (
     VoiceLedgerError,
 )
 from sync.freshness import freshness_of
-from sync.metrics import USD, CombinedTotals, Metric, combined, derived, stored, twilio
+from sync.metrics import USD, CombinedTotals, Metric, combined, stored, twilio, values
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
 from sync.openapi import MOST_RUNS, USUAL_RUNS
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
@@ -123,7 +123,8 @@ class Api:
         calls = {snapshot.workspace_id: snapshot for snapshot in self._store.twilio_snapshots()}
         talks = {snapshot.workspace_id: snapshot for snapshot in self._store.elevenlabs_snapshots()}
         currency = self._store.price_unit()
-        shown = combined(currency or USD)
+        of_calls, of_talks = stored(twilio(currency or USD), TwilioTotals), elevenlabs()
+        of_both = combined(currency or USD)
         return Json(
             {
                 "price_unit": currency,
@@ -131,9 +132,9 @@ class Api:
                     {
                         "id": workspace.id,
                         "name": workspace.name,
-                        "twilio": _snapshot(calls.get(workspace.id), stored(twilio(currency or USD), TwilioTotals)),
-                        "elevenlabs": _snapshot(talks.get(workspace.id), elevenlabs()),
-                        **derived(shown, _together(calls.get(workspace.id), talks.get(workspace.id))),
+                        "twilio": _snapshot(calls.get(workspace.id), of_calls),
+                        "elevenlabs": _snapshot(talks.get(workspace.id), of_talks),
+                        **values(of_both, _together(calls.get(workspace.id), talks.get(workspace.id))),
                     }
                     for workspace in self._store.workspaces()
                 ],

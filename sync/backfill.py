@@ -19,9 +19,9 @@ from sync.errors import ProviderError, StoreError
 from sync.jobs import (
     CALLS_A_BATCH,
     CONVERSATIONS_A_BATCH,
-    FAILED_BEFORE,
     CallSource,
     ConversationSource,
+    failed_before,
     ids_to_fetch,
     once_more,
 )
@@ -153,7 +153,7 @@ class _Backfill:
         self._source = run.record.source
         self._store = store
         self._conditions = conditions
-        self._failed_before = self._listed_failures()
+        self._failed_before = failed_before(store, run.record.source)
         self._put_off: set[str] = set()
         self._failed: set[str] = set()
         self._refresh_at = time.monotonic() + REFRESH_EVERY
@@ -176,13 +176,10 @@ class _Backfill:
     def take_failed(self) -> list[str]:
         """Return what failed so far, in this run or one before, to try it again."""
         failed, self._failed = self._failed, set()
-        others = self._listed_failures() - failed - self._put_off
+        others = failed_before(self._store, self._source) - failed - self._put_off
         self.walk.listed += len(others)
         self.run.count(failed=-len(failed), done=-len(failed))
         return sorted(failed | self._put_off | others)
-
-    def _listed_failures(self) -> set[str]:
-        return {failure.record_id for failure in self._store.failures(self._source, limit=FAILED_BEFORE)} - {""}
 
     def save_each(self, entries: Iterable[Entry]) -> None:
         size = CALLS_A_BATCH if self._source == "twilio" else CONVERSATIONS_A_BATCH

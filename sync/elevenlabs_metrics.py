@@ -16,6 +16,7 @@ from sync.metrics import (
     elevenlabs_cost,
     known,
     ratio,
+    values,
 )
 from sync.models import ElevenLabsTotals, LlmUsage, TokenUsage
 
@@ -173,8 +174,7 @@ def cost_without_allowances(totals: ElevenLabsTotals) -> Decimal | None:
 
 def with_allowances() -> list[Metric[ElevenLabsTotals]]:
     """Return all metrics of the agents, each key once."""
-    metrics = elevenlabs()
-    return [*metrics, *(each for each in allowances() if each.key not in {metric.key for metric in metrics})]
+    return [*{metric.key: metric for metric in [*elevenlabs(), *allowances()]}.values()]
 
 
 def allowances() -> list[Metric[ElevenLabsTotals]]:
@@ -292,10 +292,8 @@ def models(usage: LlmUsage) -> Sequence[Metric[ModelUsage]]:
 
 def of_models(usage: LlmUsage) -> dict[str, dict[str, Amount | None]]:
     """Return the metrics of each model by key."""
-    return {
-        model: {metric.key: metric.value(model_usage(used)) for metric in models(usage)}
-        for model, used in usage.items()
-    }
+    metrics = models(usage)
+    return {model: values(metrics, model_usage(used)) for model, used in usage.items()}
 
 
 def _tokens(key: str, label: str, *names: str) -> Metric[ModelUsage]:

@@ -1,6 +1,6 @@
 """The hourly jobs: list, fetch details, save with balances, and fetch again what was still open."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -33,6 +33,7 @@ CALLS_A_BATCH = 1000
 CONVERSATIONS_A_BATCH = 200
 
 Item = TypeVar("Item")
+Fetch = Callable[[Iterable[str]], Iterator[Item | Failure]]
 
 
 class CallSource(Protocol):
@@ -70,12 +71,14 @@ def sync_twilio(provider: CallSource, store: Store, conditions: Conditions) -> S
     kind, window = plan(store, "twilio", now=now, first_sync=conditions.first_sync)
     with open_run(store, "twilio", kind, window, conditions) as run:
         store.refresh_balances("twilio")  # which a run that was killed left behind
+        failed = failed_before(store, "twilio")
         _save_calls(store, run, provider.calls_since(window[0]), conditions)
         _save_calls(store, run, provider.unfinished_calls(), conditions)
-        _save_calls(store, run, _each(store, "twilio", provider.calls, store.open_ids("twilio", now=now)), conditions)
+        open_ids = store.open_ids("twilio", now=now)
+        _save_calls(store, run, _each(provider.calls, open_ids, failed), conditions)
         asked: set[str] = set()
         while parents := set(store.missing_parents(since=window[0])) - asked:
-            _save_calls(store, run, _each(store, "twilio", provider.calls, sorted(parents)), conditions)
+            _save_calls(store, run, _each(provider.calls, sorted(parents), failed), conditions)
             asked |= parents
     return _closed(store, run)
 
@@ -93,7 +96,7 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
         wanted = ids_to_fetch(store, summaries, reread_before)
         wanted += sorted(set(store.open_ids("elevenlabs", now=now)).difference(wanted))
         run.expect(len(wanted))
-        entries = _each(store, "elevenlabs", provider.conversations, wanted)
+        entries = _each(provider.conversations, wanted, failed_before(store, "elevenlabs"))
         with closing(in_batches(entries, CONVERSATIONS_A_BATCH)) as batches:
             for batch in batches:
                 _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
@@ -113,14 +116,13 @@ def skip_elevenlabs(store: Store, reason: str, conditions: Conditions) -> SyncRu
     return store.record_skipped("elevenlabs", window, reason, now=now)
 
 
-def _each(
-    store: Store,
-    source: Source,
-    fetch: Callable[[Iterable[str]], Iterator[Item | Failure]],
-    ids: Sequence[str],
-) -> Iterator[Item | Failure]:
-    """Fetch records by their ids, those that failed before last: if they fail again, the provider may well work."""
-    failed = {failure.record_id for failure in store.failures(source, limit=FAILED_BEFORE)}
+def failed_before(store: Store, source: Source) -> set[str]:
+    """Return the ids of the records that could not be fetched or read so far."""
+    return {failure.record_id for failure in store.failures(source, limit=FAILED_BEFORE)} - {""}
+
+
+def _each(fetch: Fetch[Item], ids: Sequence[str], failed: Collection[str]) -> Iterator[Item | Failure]:
+    """Fetch records by their ids, those that `failed` before last: if they fail again, the provider may well work."""
     yield from fetch([record_id for record_id in ids if record_id not in failed])
     yield from once_more(fetch([record_id for record_id in ids if record_id in failed]))
 

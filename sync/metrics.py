@@ -52,11 +52,9 @@ def stored(metrics: Iterable[Metric[T]], kind: type[T]) -> list[Metric[T]]:
     return [metric for metric in metrics if metric.key in names]
 
 
-def derived(metrics: Iterable[Metric[T]], totals: T) -> dict[str, Amount | None]:
-    """Return by key what is computed from totals, without the totals themselves."""
-    counted: tuple[Any, ...] = fields(totals)  # type: ignore[arg-type]  # totals are dataclasses
-    names = {each.name for each in counted}
-    return {metric.key: metric.value(totals) for metric in metrics if metric.key not in names}
+def values(metrics: Iterable[Metric[T]], totals: T) -> dict[str, Amount | None]:
+    """Return each metric by its key."""
+    return {metric.key: metric.value(totals) for metric in metrics}
 
 
 def known(cost: SomeAmount, unpriced: int) -> SomeAmount | None:

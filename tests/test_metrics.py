@@ -1,9 +1,11 @@
 """The one list of metrics: what is not known is never a number, and the allowances never claim more than is known."""
 
+from dataclasses import asdict
 from decimal import Decimal
 
 import pytest
 
+from sync.answers import of_totals
 from sync.elevenlabs_metrics import (
     allowances,
     cost_without_allowances,
@@ -14,7 +16,7 @@ from sync.elevenlabs_metrics import (
     models_together,
     voice_without_allowance,
 )
-from sync.metrics import CREDITS, MINUTES, USD, CombinedTotals, combined, derived, ratio, twilio
+from sync.metrics import CREDITS, MINUTES, USD, CombinedTotals, combined, ratio, stored, twilio
 from sync.models import ElevenLabsTotals, LlmUsage, TokenUsage, TwilioTotals
 
 
@@ -80,13 +82,14 @@ def test_a_ratio_to_nothing_is_not_known() -> None:
     assert ratio(Decimal(1), 3) == Decimal("0.33333333")
 
 
-def test_only_what_is_computed_is_derived() -> None:
+def test_an_answer_has_all_totals_and_what_is_computed_from_them() -> None:
     totals = TwilioTotals(total_calls=2, total_cost=Decimal(1), total_duration=90, billed_minutes=4)
 
-    assert derived(twilio("USD"), totals) == {
+    assert of_totals(totals, twilio("USD")) == asdict(totals) | {
         "cost_per_billed_minute": Decimal("0.25"),
         "average_call_duration": Decimal(45),
     }
+    assert {metric.key for metric in stored(twilio("USD"), TwilioTotals)} == set(asdict(totals))
 
 
 def test_without_a_provider_no_metric_needs_it() -> None:

@@ -342,7 +342,7 @@ WITHIN_THE_SCOPE: dict[str, Callable[[], Any]] = {
     "call": lambda: data.call("CAtheirs"),
 }
 TESTED_ABOVE = {"call_reader", "calls_asked_for", "transcript", "sync_status", "freshness_by_source"}
-THE_SAME_FOR_ALL = {"services", "now", "version", "data_through", "unsynced", "progress", "currency"}
+THE_SAME_FOR_ALL = {"services", "now", "version", "data_through", "synced_since", "unsynced", "progress", "currency"}
 
 
 def test_of_each_function_it_is_decided_who_gets_what() -> None:
