@@ -118,7 +118,11 @@ def _bars(layer: Layer, bars: Bars, names: list[str], progress: Sequence[Progres
             "color": layer.colour,
             "line": {"width": 0},
             "pattern": {
-                "shape": ["" if state is Progress.DONE else HATCHED for state in progress],
+                # Not where nothing is drawn: the legend takes its pattern from the first.
+                "shape": [
+                    "" if amount is None or state is Progress.DONE else HATCHED
+                    for amount, state in zip(shown, progress, strict=True)
+                ],
                 "solidity": SOLIDITY,
             },
         },

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dashboard import charts
 from dashboard.buckets import Progress, cut, whole
 from dashboard.periods import PRESETS, Period, before, midnight
 from tests.records import DAY, HOUR
@@ -79,6 +80,29 @@ def test_the_bucket_that_the_data_ends_in_is_in_progress() -> None:
     progress = buckets.progress(datetime(2026, 3, 15, 1, 30, tzinfo=UTC))
 
     assert progress[:3] == [Progress.DONE, Progress.IN_PROGRESS, Progress.UNREACHED]
+
+
+def test_what_no_source_was_asked_for_is_unreached_and_what_one_was_is_not() -> None:
+    buckets = cut(TODAY, TODAY, ZoneInfo("UTC"))
+    start = buckets.edges[0]
+    one = [(start - DAY, start + 2 * HOUR)]
+    other = [(start - DAY, start + HOUR), (start + 3 * HOUR, start + 4 * HOUR)]
+
+    of_one, of_both = (buckets.progress(None, sources)[:4] for sources in ([one], [one, other]))
+
+    assert of_one == [Progress.UNREACHED, Progress.UNREACHED, Progress.DONE, Progress.DONE]
+    assert of_both == [Progress.UNREACHED, Progress.DONE, Progress.DONE, Progress.DONE]
+
+
+def test_only_bars_that_are_drawn_are_hatched_so_that_the_legend_is_not() -> None:
+    buckets = cut(TODAY, TODAY, ZoneInfo("UTC"))
+    through = buckets.edges[3] - HOUR / 2
+    progress = buckets.progress(through, [[(buckets.edges[0], buckets.edges[1])]])
+
+    bars, *_ = charts.figure(charts.count_bars("Calls", "red", [0, 5, 2, *[0] * 21]), "", buckets, progress).data
+
+    assert list(bars.y[:4]) == [None, 5, 2, None]
+    assert list(bars.marker.pattern.shape[:4]) == ["", "", charts.HATCHED, ""]
 
 
 def test_a_small_line_ends_with_the_last_complete_bucket() -> None:
