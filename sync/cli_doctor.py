@@ -81,6 +81,8 @@ def _look_into_store(configured: Settings) -> Iterator[Finding]:
 def _look_into_ledger(store: Store, configured: Settings) -> Iterator[Finding]:
     now = utc_now()
     yield from attempt("migrations", lambda: [verify.migrations(store)])
+    yield from attempt("schema", lambda: verify.schema(store))
+    yield from attempt("records of the old system", lambda: verify.legacy(store))
     for source in SOURCES:
         if configured.is_demo or configured.is_configured(source):
             is_off = source == "elevenlabs" and configured.disable_elevenlabs_hourly_sync

@@ -190,6 +190,27 @@ class StoredFailure:
     last_failed_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Something of the database itself that is missing, or that opens it; `remedy` says how to mend it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegacyRecords:
+    """What became of the records of one kind that the 12-hour system held; none of them counts by itself.
+
+    `waiting` records, from `first` to `last`, lie where no sync has looked yet; `gone` ones were not found there.
+    """
+
+    waiting: int
+    first: datetime | None
+    last: datetime | None
+    gone: int
+
+
 class DayDigest(NamedTuple):
     """What a source's records of one day add up to. Stores in which it is equal hold the same versions of them."""
 

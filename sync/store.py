@@ -11,9 +11,11 @@ from sync.models import (
     CallGroup,
     CallLeg,
     Conversation,
+    Damage,
     DayDigest,
     ElevenLabsTotals,
     Failure,
+    LegacyRecords,
     LlmUsage,
     Phone,
     RunKind,
@@ -258,6 +260,12 @@ class Checks(Protocol):
     """What `verify` looks at."""
 
     def missing_tables(self) -> list[str]: ...
+
+    def damages(self) -> list[Damage]:
+        """Return what of the database is missing, and what opens it to others; nothing in a sound one."""
+
+    def legacy_records(self) -> Mapping[str, LegacyRecords]:
+        """Return by kind what became of the records of the 12-hour system: a source, or "number" if unreadable."""
 
     def pending_migrations(self) -> list[str]:
         """Return the names of migrations that have not run; a file of SQLite is brought up to date when opened."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import cast
 
-from sync.models import PROVIDER_NAMES, SOURCES, Source
+from sync.models import PROVIDER_NAMES, SOURCES, LegacyRecords, Source
 from sync.sentences import counted
 from sync.store import Store
 
 SHOWN = 3  # examples named in a sentence
 COUNTED = 200  # unregistered numbers
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +33,76 @@ def verify(store: Store, configured: Collection[Source] = SOURCES) -> Iterator[F
     yield tables
     if not tables.ok:
         return
+    yield from schema(store)
     for source in SOURCES:
         yield _data(store, source, is_configured=source in configured)
         yield _duplicates(store, source)
         yield _balances(store, source)
     yield migrations(store)
+    yield from legacy(store)
     yield numbers(store)
     yield _currency(store)
 
 
 def _tables(store: Store) -> Finding:
     missing = store.missing_tables()
-    message = f"Missing: {', '.join(missing)}; run the migrations." if missing else "All tables exist."
-    return Finding(check="tables exist", ok=not missing, message=message)
+    if not missing:
+        return Finding(check="tables exist", ok=True, message="All tables exist.")
+    remedies = " or ".join(dict.fromkeys(damage.remedy for damage in store.damages() if "table" in damage.what))
+    return Finding(check="tables exist", ok=False, message=f"Missing: {', '.join(missing)}; {remedies}.")
+
+
+def schema(store: Store) -> Iterator[Finding]:
+    """Yield what somebody has changed in the database itself, each with the statement that mends it."""
+    damages = store.damages()
+    for damage in damages:
+        sentence = f"In the database {damage.what}; {damage.remedy}."
+        yield Finding(check="schema", ok=False, message=sentence)
+    if not damages:
+        message = "Keys, functions and triggers are as this program made them, and nothing opens a table to others."
+        yield Finding(check="schema", ok=True, message=message)
+
+
+def legacy(store: Store) -> Iterator[Finding]:
+    """Yield what became of the records of the 12-hour system: they count as soon as they are fetched again."""
+    for kind, records in store.legacy_records().items():
+        if kind == "number":
+            yield _unread_numbers(records)
+        else:
+            yield _old_records(kind, records)
+
+
+def _unread_numbers(numbers: LegacyRecords) -> Finding:
+    count = counted(numbers.waiting, "number", verb=("has", "have"))
+    message = "Every number of the 12-hour system is registered."
+    if numbers.waiting:
+        message = (
+            f"{count} no country in the table legacy_workspace_phones, and belongs to nobody; "
+            "register it in international form with `python -m sync phones import`."
+        )
+    return Finding(check="numbers of the old system", ok=not numbers.waiting, message=message, is_error=False)
+
+
+def _old_records(source: str, records: LegacyRecords) -> Finding:
+    name, check = PROVIDER_NAMES[cast(Source, source)], f"{source} records of the old system"
+    if records.waiting:
+        period = (
+            f" --since {records.first:%Y-%m-%d} --until {records.last + DAY:%Y-%m-%d}"
+            if records.first and records.last
+            else " --since DATE"
+        )
+        message = (
+            f"{name}: {counted(records.waiting, 'record')} of the 12-hour system count in no total until they are "
+            f"fetched again; run `python -m sync backfill {source}{period}`."
+        )
+        return Finding(check=check, ok=False, message=message, is_error=False)
+    message = f"{name}: every record of the 12-hour system was fetched again."
+    if records.gone:
+        message = (
+            f"{name}: what the 12-hour system held was fetched again, but for {counted(records.gone, 'record')} that "
+            f"{name} no longer lists; the tables legacy_… keep them, and no total contains them."
+        )
+    return Finding(check=check, ok=True, message=message)
 
 
 def migrations(store: Store) -> Finding:

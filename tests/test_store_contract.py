@@ -1245,6 +1245,7 @@ def test_a_new_store_has_all_tables_and_only_the_workspace_unassigned(store: Sto
     rows = store.count_rows()
 
     assert store.missing_tables() == []
+    assert (store.damages(), store.legacy_records()) == ([], {})
     assert {table: count for table, count in rows.items() if count} == {"workspaces": 1}
 
 

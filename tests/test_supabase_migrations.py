@@ -1,103 +1,78 @@
-"""The migrations: on an empty project, twice, and on one that holds the tables and rows of the 12-hour system."""
+"""The migrations: on an empty project, twice, on one of the release before, and what becomes of the combined table."""
 
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
 from decimal import Decimal
 
 import psycopg
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
+from sync.call_costs import CallFilter
+from sync.errors import RegistryError
+from sync.models import SOURCES, RunKind, RunState
 from sync.supabase_store import SupabaseStore
-from sync.supabase_store.migrations import LAST
+from sync.supabase_store.migrations import FORMER, LAST
+from tests.adoption import DOCUMENT, OLD_TABLES
+from tests.former_release import SUPABASE_FILES
 from tests.local_supabase import LocalSupabase
 from tests.local_supabase.migrations import FILES, apply
-from tests.records import HOUR, OUR_NUMBER, TEN, make_conversation, make_leg
+from tests.records import (
+    HOUR,
+    TEN,
+    add_workspaces,
+    agents,
+    conversation_groups,
+    make_conversation,
+    make_leg,
+    phone_periods,
+)
+from tests.test_balance_invariants import Books, Step, batches, call_versions
 
-COVERED_PERIODS = "20261123001400_covered_periods"
+FIRST_RELEASE = 5  # files that were published together
+Pair = tuple[LocalSupabase, LocalSupabase]
 
-OLD_TABLES = """
+# Forms of the old tables that the release before adopted without moving them.
+ADOPTED_IN_PLACE = (
+    """
     create table workspaces (id bigserial primary key, name text not null, created_at timestamptz default now());
     create table workspace_phones (
-        id bigserial primary key, workspace_id bigint not null references workspaces (id) on delete cascade,
-        phone_number text not null unique, created_at timestamptz default now()
+        id bigserial primary key, workspace_id bigint not null references workspaces (id),
+        phone_number text not null unique
     );
     create table calls (
-        sid text primary key, workspace_id bigint references workspaces (id) on delete cascade, from_number text,
-        to_number text, status text, direction text, duration integer, price decimal(10, 4),
-        start_time timestamptz not null,
-        created_at timestamptz default now()
+        sid text primary key, workspace_id bigint references workspaces (id), to_number text, status text,
+        duration integer, price decimal(10, 4), start_time timestamptz not null
     );
     create table elevenlabs_conversations (
-        conversation_id text primary key, workspace_id bigint references workspaces (id) on delete cascade,
-        agent_id text, status text, start_time timestamptz not null, duration integer, cost decimal(10, 4),
-        metadata jsonb,
-        created_at timestamptz default now()
-    );
-    create table call_snapshots (
-        id bigserial primary key, workspace_id bigint references workspaces (id) on delete cascade,
-        snapshot_date timestamptz not null, total_calls integer default 0, total_cost decimal(10, 4) default 0,
-        unique (workspace_id, snapshot_date)
+        conversation_id text primary key, workspace_id bigint references workspaces (id), status text,
+        cost decimal(10, 4), start_time timestamptz
     );
     insert into workspaces (name) values ('Acme');
-    insert into workspace_phones (workspace_id, phone_number) values (1, '+34910000001');
-    insert into calls (sid, workspace_id, to_number, status, duration, price, start_time)
-        values ('CAold', 1, '+34910000001', 'completed', 61, -0.0085, '2026-10-20T10:00:00Z');
-    insert into elevenlabs_conversations (conversation_id, workspace_id, status, cost, start_time)
-        values ('conv_old', 1, 'done', 0.1042, '2026-10-20T10:00:00Z');
-    insert into call_snapshots (workspace_id, snapshot_date, total_calls) values (1, '2026-10-20T12:00:00Z', 1);
+    insert into calls values ('CAold', 1, '+34910000001', 'completed', 61, -0.0085, '2026-10-20T10:00:00Z');
+    insert into elevenlabs_conversations values ('conv_old', 1, 'done', 512, '2026-10-20T10:00:00Z');
+    insert into elevenlabs_conversations values ('conv_again', 1, 'done', 531, '2026-10-20T10:00:00Z');
 """
-
-# As the document that asked for hourly balances has them, word for word.
-DOCUMENTED_TABLES = """
-    CREATE TABLE IF NOT EXISTS public.twilio_snapshots (
-      id BIGSERIAL PRIMARY KEY,
-      workspace_id BIGINT REFERENCES public.workspaces(id) ON DELETE CASCADE,
-      snapshot_date TIMESTAMPTZ NOT NULL,
-      total_calls INTEGER DEFAULT 0,
-      total_cost DECIMAL(10, 4) DEFAULT 0,
-      total_duration INTEGER DEFAULT 0,
-      created_at TIMESTAMPTZ DEFAULT NOW(),
-
-      UNIQUE(workspace_id, snapshot_date)
-    );
-    CREATE TABLE IF NOT EXISTS public.elevenlabs_snapshots (
-      id BIGSERIAL PRIMARY KEY,
-      workspace_id BIGINT REFERENCES public.workspaces(id) ON DELETE CASCADE,
-      snapshot_date TIMESTAMPTZ NOT NULL,
-      total_conversations INTEGER DEFAULT 0,
-      total_cost DECIMAL(10, 4) DEFAULT 0,
-      total_duration INTEGER DEFAULT 0,
-      llm_usage JSONB,
-      llm_price DECIMAL(10, 4) DEFAULT 0,
-      llm_charge DECIMAL(10, 4) DEFAULT 0,
-      call_charge DECIMAL(10, 4) DEFAULT 0,
-      free_minutes_consumed DECIMAL(10, 4) DEFAULT 0,
-      free_llm_dollars_consumed DECIMAL(10, 4) DEFAULT 0,
-      dev_discount DECIMAL(10, 4) DEFAULT 0,
-      created_at TIMESTAMPTZ DEFAULT NOW(),
-
-      UNIQUE(workspace_id, snapshot_date)
-    );
-    CREATE INDEX IF NOT EXISTS idx_twilio_snapshots_workspace ON public.twilio_snapshots(workspace_id);
-    CREATE INDEX IF NOT EXISTS idx_twilio_snapshots_date ON public.twilio_snapshots(snapshot_date DESC);
-    CREATE INDEX IF NOT EXISTS idx_elevenlabs_snapshots_workspace ON public.elevenlabs_snapshots(workspace_id);
-    CREATE INDEX IF NOT EXISTS idx_elevenlabs_snapshots_date ON public.elevenlabs_snapshots(snapshot_date DESC);
-    ALTER TABLE public.twilio_snapshots ENABLE ROW LEVEL SECURITY;
-    ALTER TABLE public.elevenlabs_snapshots ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY "Allow all for authenticated users" ON public.twilio_snapshots FOR ALL USING (true);
-    CREATE POLICY "Allow all for authenticated users" ON public.elevenlabs_snapshots FOR ALL USING (true);
-    INSERT INTO twilio_snapshots (workspace_id, snapshot_date, total_calls, total_cost, total_duration)
-        VALUES (1, '2026-10-20T13:00:00Z', 7, 1.2345, 420);
-    INSERT INTO elevenlabs_snapshots (workspace_id, snapshot_date, total_conversations, total_cost, llm_charge)
-        VALUES (1, '2026-10-20T13:00:00Z', 5, 2.3456, 17.5);
+    + DOCUMENT
+    + """
+    insert into twilio_snapshots (workspace_id, snapshot_date, total_calls, total_cost, total_duration)
+        values (1, '2026-10-20T13:00:00Z', 7, 1.2345, 420);
 """
+)
 
 
 @pytest.fixture(scope="module")
 def own_project() -> Iterator[LocalSupabase]:
     with LocalSupabase() as project:
         yield project
+
+
+@pytest.fixture(scope="module")
+def pair(own_project: LocalSupabase) -> Iterator[Pair]:
+    """Give a project that moves and one that has all migrations from the start."""
+    with LocalSupabase() as staying:
+        yield own_project, staying
 
 
 @pytest.fixture
@@ -109,9 +84,8 @@ def empty_project(own_project: LocalSupabase) -> LocalSupabase:
 
 @pytest.fixture
 def old_project(empty_project: LocalSupabase) -> LocalSupabase:
-    """Give a project of the 12-hour system, in which the tables of its own migration document exist too."""
+    """Give a project of the 12-hour system in which the combined table has its rows still."""
     empty_project.sql(OLD_TABLES)
-    empty_project.sql(DOCUMENTED_TABLES)
     return empty_project
 
 
@@ -124,21 +98,16 @@ def schema(project: LocalSupabase) -> list[object]:
         "where connamespace = 'public'::regnamespace order by 1, 2",
         "select indexdef from pg_indexes where schemaname = 'public' order by 1",
         "select tablename, policyname, roles::text, cmd, qual from pg_policies order by 1, 2",
-        "select oid::regprocedure::text, proacl::text from pg_proc "
+        "select oid::regprocedure::text, array(select a::text from unnest(proacl) as a order by 1)::text from pg_proc "
         "where pronamespace = 'public'::regnamespace order by 1",
-        "select relname, relacl::text, obj_description(oid) from pg_class "
+        "select relname, array(select a::text from unnest(relacl) as a order by 1)::text, obj_description(oid) "
+        "from pg_class "
         "where relnamespace = 'public'::regnamespace order by 1",
         "select tgrelid::regclass::text, tgname from pg_trigger where not tgisinternal order by 1, 2",
+        "select oid::regprocedure::text, pg_get_functiondef(oid) from pg_proc "
+        "where pronamespace = 'public'::regnamespace and prokind = 'f' order by 1",
     ]
     return [project.sql(question) for question in questions]
-
-
-def column_types(project: LocalSupabase, table: str) -> dict[str, str]:
-    rows = project.sql(
-        "select attname, format_type(atttypid, atttypmod) from pg_attribute "
-        f"where attrelid = 'public.{table}'::regclass and attnum > 0 and not attisdropped"
-    )
-    return dict(rows)
 
 
 def has_call_snapshots(project: LocalSupabase) -> bool:
@@ -183,22 +152,6 @@ def test_a_store_works_right_after_the_migrations(empty_project: LocalSupabase) 
         assert [snapshot.totals.total_calls for snapshot in store.twilio_snapshots()] == [1]
 
 
-def test_what_runs_covered_before_gaps_were_kept_is_covered_still(empty_project: LocalSupabase) -> None:
-    apply(empty_project.dsn(), tuple(file for file in FILES if file.stem < COVERED_PERIODS))
-    for hours in ((0, 1), (2, 3)):
-        window = [(TEN + number * HOUR).isoformat() for number in hours]
-        empty_project.sql(
-            "insert into sync_runs (source, kind, state, window_start, window_end, started_at, heartbeat_at) "
-            f"values ('twilio', 'hourly', 'ok', '{window[0]}', '{window[1]}', now(), now())"
-        )
-
-    empty_project.migrate()
-    empty_project.reload_schema()
-
-    with closing(SupabaseStore(empty_project.url, empty_project.secret_key)) as store:
-        assert store.gaps("twilio", since=TEN) == [(TEN + HOUR, TEN + 2 * HOUR)]
-
-
 def test_the_database_itself_explains_every_table(empty_project: LocalSupabase) -> None:
     empty_project.migrate()
 
@@ -210,105 +163,192 @@ def test_the_database_itself_explains_every_table(empty_project: LocalSupabase) 
     assert unexplained == []
 
 
-# A project of the 12-hour system
+def test_rights_are_the_same_where_new_tables_are_open_to_everybody_by_default(empty_project: LocalSupabase) -> None:
+    empty_project.migrate()
+    closed = schema(empty_project)
+    empty_project.forget_migrations()
+    empty_project.grant_by_default()
+
+    empty_project.migrate()
+
+    assert schema(empty_project) == closed
 
 
-def test_adopting_keeps_every_row(old_project: LocalSupabase) -> None:
-    for path in FILES[:-1]:
-        apply(old_project.dsn(), (path,))
-
-    def rows(columns: str, table: str) -> list[tuple[object, ...]]:
-        return old_project.sql(f"select {columns} from {table} order by 1")
-
-    assert rows("id, name", "workspaces") == [(0, "Unassigned"), (1, "Acme")]
-    assert rows("phone_number, workspace_id, valid_from, valid_until", "workspace_phones") == [
-        (OUR_NUMBER, 1, None, None)
-    ]
-    assert rows("sid, price, duration", "calls") == [("CAold", Decimal("-0.0085"), 61)]
-    assert rows("conversation_id, cost", "elevenlabs_conversations") == [("conv_old", Decimal("0.1042"))]
-    assert rows("total_calls, total_cost, total_duration", "twilio_snapshots") == [(7, Decimal("1.2345"), 420)]
-    assert rows("total_conversations, total_cost, llm_charge", "elevenlabs_snapshots") == [
-        (5, Decimal("2.3456"), Decimal("17.5"))
-    ]
+# A project of the release before
 
 
-def test_adopting_widens_money_and_counts(old_project: LocalSupabase) -> None:
-    old_project.migrate()
+def test_a_moved_project_has_the_schema_of_a_new_one(empty_project: LocalSupabase) -> None:
+    empty_project.migrate()
+    new = schema(empty_project)
+    empty_project.forget_migrations()
+    apply(empty_project.dsn(), SUPABASE_FILES)
 
-    twilio, elevenlabs = (column_types(old_project, f"{source}_snapshots") for source in ("twilio", "elevenlabs"))
-    conversations = column_types(old_project, "elevenlabs_conversations")
-    money = ("total_cost", "llm_price", "llm_charge", "call_charge", "free_minutes_consumed", "dev_discount")
-    assert {twilio["total_cost"], *(elevenlabs[name] for name in money)} == {"numeric(18,8)"}
-    assert {conversations["cost"], conversations["llm_price"]} == {"numeric(18,8)"}
-    assert {twilio["total_calls"], twilio["total_duration"], elevenlabs["total_conversations"]} == {"bigint"}
-    assert {conversations["duration"], column_types(old_project, "calls")["duration"]} == {"bigint"}
+    empty_project.migrate()
+    once = schema(empty_project)
+    empty_project.migrate()
 
-
-def test_adopting_replaces_the_policies_that_let_everybody_in(old_project: LocalSupabase) -> None:
-    old_project.migrate()
-
-    policies = old_project.sql("select distinct policyname, roles::text, cmd from pg_policies")
-
-    assert policies == [("Signed-in people read", "{authenticated}", "SELECT")]
+    assert schema(empty_project) == once
+    assert once == new
 
 
-def test_a_store_works_on_an_adopted_project(old_project: LocalSupabase) -> None:
-    old_project.migrate()
-    old_project.reload_schema()
+@pytest.mark.parametrize("number", range(FIRST_RELEASE, len(SUPABASE_FILES)))
+def test_a_project_that_had_not_run_all_files_of_the_release_before_catches_up(
+    empty_project: LocalSupabase, number: int
+) -> None:
+    apply(empty_project.dsn(), SUPABASE_FILES[:number])
+    window = f"'{TEN.isoformat()}', '{(TEN + HOUR).isoformat()}'"
+    empty_project.sql(
+        "insert into sync_runs (source, kind, state, window_start, window_end, started_at, heartbeat_at) "
+        f"values ('twilio', 'hourly', 'ok', {window}, now(), now())"
+    )
+    empty_project.sql(
+        "insert into calls (sid, started_at, status, fetched_at) "
+        f"values ('CA1', '{TEN.isoformat()}', 'completed', now())"
+    )
 
-    with closing(SupabaseStore(old_project.url, old_project.secret_key)) as store:
+    empty_project.migrate()
+    empty_project.reload_schema()
+
+    with closing(SupabaseStore(empty_project.url, empty_project.secret_key)) as store:
         store.claim_for("real")
-        known = store.known_conversations(["conv_old"])
-        store.save_calls([make_leg(cost=Decimal("0.00041565"))])
-        store.save_conversations([make_conversation()])
-
-        assert known == {}  # its details were never fetched
-        assert store.missing_tables() == []
-        assert [phone.phone_number for phone in store.phones()] == [OUR_NUMBER]
-        assert old_project.sql("select cost from calls where sid = 'CA1'") == [(Decimal("0.00041565"),)]
-
-
-def test_old_balances_carry_on_until_their_records_are_fetched_again(old_project: LocalSupabase) -> None:
-    old_project.migrate()
-    old_project.reload_schema()
-    before_old_balance = datetime(2026, 10, 20, 10, tzinfo=UTC)
-
-    with closing(SupabaseStore(old_project.url, old_project.secret_key)) as store:
-        store.save_calls([make_leg()])
-        carried_on = store.twilio_balances([None])[0][1]
-        wrong = store.wrong_snapshots("twilio")
-        store.save_calls([make_leg(sid="CAold", started_at=before_old_balance)])
-
-        assert (carried_on.total_calls, carried_on.total_cost) == (8, Decimal("1.2430"))
-        assert wrong == [(1, before_old_balance + 3 * HOUR), (1, TEN)]
-        assert store.twilio_balances([None])[0][1].total_calls == 2
+        store.refresh_balances("twilio")
+        assert store.damages() == []
+        assert store.synced_since("twilio") == TEN
+        assert [call.call_id for call in store.call_costs(CallFilter(), "started_at", descending=True, limit=9)] == [
+            "CA1"
+        ]
         assert store.wrong_snapshots("twilio") == []
+
+
+@given(st.data())
+@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+def test_a_store_that_moved_equals_one_that_never_did(pair: Pair, data: st.DataObject) -> None:
+    moving, staying = pair
+    moving.forget_migrations()
+    apply(moving.dsn(), SUPABASE_FILES)
+    moving.reload_schema()
+    staying.forget_records()
+    records = batches(data.draw(call_versions())) | batches(data.draw(conversation_groups()))
+    steps = data.draw(st.lists(st.tuples(records | phone_periods() | agents(), st.booleans()), min_size=2, max_size=8))
+    half = data.draw(st.integers(1, len(steps)))
+
+    with (
+        closing(SupabaseStore(moving.url, moving.secret_key)) as moved,
+        closing(SupabaseStore(staying.url, staying.secret_key)) as stayed,
+    ):
+        for store in (moved, stayed):
+            add_workspaces(store)
+            tell(store, steps[:half])
+        moving.migrate()
+        moving.reload_schema()
+        for store in (moved, stayed):
+            tell(store, steps[half:])
+            for source in SOURCES:
+                store.refresh_balances(source)
+
+    assert contents(moving) == contents(staying)
+
+
+def contents(project: LocalSupabase) -> dict[str, list[tuple[str]]]:
+    """Return every row of every table, but for when it was made and the numbers of balances.
+
+    A run that began before the first price has no currency; the move gives it the one that is known by then.
+    """
+    tables = project.sql("select ledger_tables() except select unnest(array['ledger_migrations', 'call_snapshots'])")
+    return {
+        name: project.sql(
+            f"select (to_jsonb(t) - 'created_at' - 'id' - 'answered_at' - 'currency')::text from {name} as t order by 1"
+            if name in ("sync_runs", "covered_periods")
+            else f"select (to_jsonb(t) - 'created_at' - 'id' - 'answered_at')::text from {name} as t order by 1"
+        )
+        for (name,) in tables
+    }
+
+
+def tell(store: SupabaseStore, steps: list[tuple[Step, bool]]) -> None:
+    """Tell a store what happens, and have some runs succeed in between."""
+    books = Books()
+    for number, (step, refresh) in enumerate(steps):
+        with suppress(RegistryError):
+            books.tell(store, step, refresh=refresh)
+        window = (TEN + number * HOUR, TEN + (number + 1) * HOUR)
+        run = store.begin_run("twilio", RunKind.HOURLY, window, owner="test", now=window[1], stale_before=TEN)
+        store.finish_run(run.id, RunState.OK, None, now=window[1])
+
+
+def test_what_the_release_before_had_adopted_in_place_is_set_aside(empty_project: LocalSupabase) -> None:
+    empty_project.sql(ADOPTED_IN_PLACE)
+    apply(empty_project.dsn(), SUPABASE_FILES[:-1])
+    empty_project.reload_schema()
+    with closing(SupabaseStore(empty_project.url, empty_project.secret_key)) as store:
+        fetched = make_conversation(
+            conversation_id="conv_again", cost=None, credits=531, llm_price=None, platform_price=None
+        )
+        store.save_conversations([fetched], refresh=False)  # the upsert kept the old cost, 531 credits, as dollars
+        store.save_calls([make_leg()])
+        assert empty_project.sql("select cost from elevenlabs_conversations where credits = 531") == [(Decimal(531),)]
+
+        for _ in range(2):
+            apply(empty_project.dsn(), FILES[:2])
+        empty_project.reload_schema()
+
+        for source in SOURCES:
+            store.refresh_balances(source)
+            assert store.wrong_snapshots(source) == []
+        assert store.twilio_snapshots()[0].totals.total_calls == 1
+        assert store.elevenlabs_snapshots()[0].totals.total_cost == 0
+        assert {kind: found.waiting for kind, found in store.legacy_records().items()} == {"twilio": 1, "elevenlabs": 1}
+        assert store.damages() == []
+    assert empty_project.sql("select sid, price from legacy_calls") == [("CAold", Decimal("-0.0085"))]
+    assert empty_project.sql("select conversation_id, cost from legacy_elevenlabs_conversations") == [
+        ("conv_old", Decimal(512))
+    ]
+    assert empty_project.sql("select total_calls, total_cost from legacy_twilio_snapshots") == [(7, Decimal("1.2345"))]
 
 
 # The combined table
 
 
 def test_the_combined_table_goes_when_the_new_ones_have_caught_up(old_project: LocalSupabase) -> None:
+    apply(old_project.dsn(), FILES[:2])
+    catch_up(old_project, "2026-09-11T12:00:00Z")
+
     old_project.migrate()
 
     assert not has_call_snapshots(old_project)
 
 
-@pytest.mark.parametrize("newest_old", ["2026-10-20T14:00:00Z", "2026-11-20T00:00:00Z"])
-def test_the_combined_table_stays_while_it_holds_something_newer(old_project: LocalSupabase, newest_old: str) -> None:
-    old_project.sql(f"insert into call_snapshots (workspace_id, snapshot_date) values (1, '{newest_old}')")
+def catch_up(project: LocalSupabase, hour: str, *sources: str) -> None:
+    for source in sources or SOURCES:
+        project.sql(f"insert into {source}_snapshots (workspace_id, snapshot_date) values (4, '{hour}')")
+
+
+@pytest.mark.parametrize("hour_of_new", ["2026-09-10T22:00:00Z", "2026-09-01T00:00:00Z"])
+def test_the_combined_table_stays_while_it_holds_something_newer(old_project: LocalSupabase, hour_of_new: str) -> None:
+    apply(old_project.dsn(), FILES[:2])
+    catch_up(old_project, hour_of_new)
 
     with pytest.raises(psycopg.errors.RaiseException, match="nothing was dropped") as refusal:
         old_project.migrate()
 
     assert "python -m sync all" in (refusal.value.diag.message_hint or "")
-    assert old_project.sql("select count(*) from call_snapshots") == [(2,)]
+    assert old_project.sql("select count(*) from call_snapshots") == [(60,)]
     assert recorded(old_project) == [path.stem for path in FILES[:-1]]
 
 
-@pytest.mark.parametrize("empty", ["twilio_snapshots", "elevenlabs_snapshots"])
-def test_the_combined_table_stays_while_a_new_one_is_empty(old_project: LocalSupabase, empty: str) -> None:
-    old_project.sql(f"delete from {empty}")
+@pytest.mark.parametrize("filled", ["twilio", "elevenlabs"])
+def test_the_combined_table_stays_while_a_new_one_is_empty(old_project: LocalSupabase, filled: str) -> None:
+    apply(old_project.dsn(), FILES[:2])
+    catch_up(old_project, "2026-11-20T00:00:00Z", filled)
+
+    with pytest.raises(psycopg.errors.RaiseException, match="none yet"):
+        old_project.migrate()
+
+    assert has_call_snapshots(old_project)
+
+
+def test_a_combined_table_without_snapshot_date_goes_by_the_time_of_its_rows(old_project: LocalSupabase) -> None:
+    old_project.sql("alter table call_snapshots drop column snapshot_date")
 
     with pytest.raises(psycopg.errors.RaiseException, match="none yet"):
         old_project.migrate()
@@ -317,7 +357,7 @@ def test_the_combined_table_stays_while_a_new_one_is_empty(old_project: LocalSup
 
 
 def test_an_empty_combined_table_goes_at_once(old_project: LocalSupabase) -> None:
-    old_project.sql("delete from call_snapshots; delete from twilio_snapshots")
+    old_project.sql("delete from call_snapshots")
 
     old_project.migrate()
 
@@ -325,7 +365,6 @@ def test_an_empty_combined_table_goes_at_once(old_project: LocalSupabase) -> Non
 
 
 def test_a_project_that_waits_to_drop_the_combined_table_can_be_used(old_project: LocalSupabase) -> None:
-    old_project.sql("delete from twilio_snapshots")
     with pytest.raises(psycopg.errors.RaiseException):
         old_project.migrate()
     old_project.reload_schema()
@@ -333,8 +372,12 @@ def test_a_project_that_waits_to_drop_the_combined_table_can_be_used(old_project
     with closing(SupabaseStore(old_project.url, old_project.secret_key)) as store:
         store.claim_for("real")
         store.save_calls([make_leg()])
+        store.save_conversations([make_conversation()])
 
         assert store.pending_migrations() == list(LAST)
-    old_project.sql("update elevenlabs_snapshots set snapshot_date = '2026-10-24T10:00:00Z'")
     old_project.migrate()
     assert not has_call_snapshots(old_project)
+
+
+def test_every_former_name_is_known(empty_project: LocalSupabase) -> None:
+    assert set(FORMER) >= {path.stem for path in SUPABASE_FILES}

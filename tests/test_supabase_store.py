@@ -236,7 +236,7 @@ def test_a_project_without_migrations_says_which_files_to_apply(supabase_without
     project = supabase_without_migrations
 
     with opened(project.url, project.secret_key) as store:
-        with pytest.raises(StoreError, match=r"apply them in this order.*190000_tables\.sql.*190100") as refusal:
+        with pytest.raises(StoreError, match=r"apply them in this order.*_baseline\.sql.*_move\.sql") as refusal:
             store.claim_for("real")
         with pytest.raises(StoreError, match="lacks a migration"):
             store.workspaces()

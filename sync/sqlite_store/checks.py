@@ -1,10 +1,12 @@
 """What `verify` asks of the database: tables, duplicates, data, and balances that equal their records."""
 
 import sqlite3
+from contextlib import closing
 from datetime import datetime
 
-from sync.models import Source
+from sync.models import Damage, Source
 from sync.sqlite_store.balances import FOREIGN, SNAPSHOTS, wrong_balances
+from sync.sqlite_store.migrate import migrate
 from sync.sqlite_store.rows import sure_moment
 
 TABLES = (
@@ -16,6 +18,31 @@ TABLES = (
 def missing_tables(db: sqlite3.Connection) -> list[str]:
     present = {row["name"] for row in db.execute("select name from sqlite_master where type = 'table'")}
     return [table for table in TABLES if table not in present]
+
+
+def damages(db: sqlite3.Connection) -> list[Damage]:
+    """Compare the file with an empty one of this program: each table, index and trigger must be as it is there."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as sound:
+        migrate(sound)
+        expected, present = _definitions(sound), _definitions(db)
+    return [
+        Damage(
+            what=f"the {kind} {name} is {'changed' if (kind, name) in present else 'missing'}",
+            remedy=f"restore a backup, or run `{sql};`",
+        )
+        for (kind, name), sql in expected.items()
+        if present.get((kind, name)) != sql
+    ]
+
+
+def _definitions(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    rows = db.execute("select type, name, sql from sqlite_master where sql is not null order by type = 'index', name")
+    return {(kind, name): on_one_line(sql) for kind, name, sql in rows}
+
+
+def on_one_line(sql: str) -> str:
+    """Return a statement without its comments and line breaks."""
+    return " ".join(" ".join(line.partition("--")[0] for line in sql.splitlines()).split())
 
 
 def count_rows(db: sqlite3.Connection) -> dict[str, int]:

@@ -12,9 +12,11 @@ from sync.models import (
     CallGroup,
     CallLeg,
     Conversation,
+    Damage,
     DayDigest,
     ElevenLabsTotals,
     Failure,
+    LegacyRecords,
     LlmUsage,
     Phone,
     RunKind,
@@ -314,6 +316,13 @@ class SqliteStore:
     def missing_tables(self) -> list[str]:
         with self._database.reading() as db:
             return checks.missing_tables(db)
+
+    def damages(self) -> list[Damage]:
+        with self._database.reading() as db:
+            return checks.damages(db)
+
+    def legacy_records(self) -> dict[str, LegacyRecords]:
+        return {}  # the 12-hour system kept its data in Supabase
 
     def pending_migrations(self) -> list[str]:
         return []

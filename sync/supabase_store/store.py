@@ -25,9 +25,11 @@ from sync.models import (
     CallGroup,
     CallLeg,
     Conversation,
+    Damage,
     DayDigest,
     ElevenLabsTotals,
     Failure,
+    LegacyRecords,
     LlmUsage,
     Phone,
     RunKind,
@@ -47,7 +49,7 @@ from sync.models import (
 )
 from sync.registry import Outcome, RegistryChange
 from sync.store import MOST_FAILURES, MOST_UNREGISTERED
-from sync.supabase_store import call_costs, migrations, moving, watching
+from sync.supabase_store import call_costs, damages, migrations, moving, watching
 from sync.supabase_store.changes import change_registry
 from sync.supabase_store.functions import RETRY_BUDGET, Functions
 from sync.supabase_store.rows import (
@@ -424,6 +426,12 @@ class SupabaseStore:
     def missing_tables(self) -> list[str]:
         tables: list[str] = self._functions.call("missing_tables")
         return tables
+
+    def damages(self) -> list[Damage]:
+        return damages.damages(self._functions)
+
+    def legacy_records(self) -> dict[str, LegacyRecords]:
+        return damages.legacy_records(self._functions)
 
     def pending_migrations(self) -> list[str]:
         return migrations.pending(self._functions.applied_migrations())

@@ -1,4 +1,5 @@
 -- What a hosted project has before the first migration runs. Run by the superuser, once per database; may be repeated.
+-- Nobody has rights on new tables and functions by default, as in projects made since 30 October 2026.
 
 do $$
 begin
@@ -7,6 +8,7 @@ begin
         create role authenticated nologin noinherit;
         create role service_role nologin noinherit bypassrls;
         create role authenticator login noinherit;
+        create role supabase_auth_admin noinherit createrole;
         -- Migrations run as this role, which is no superuser on hosted projects either.
         create role postgres login createdb createrole replication bypassrls;
     end if;
@@ -27,13 +29,12 @@ create schema if not exists auth;
 grant all on schema extensions to postgres;
 grant usage on schema public, extensions, auth to postgres, anon, authenticated, service_role;
 
--- A new table is open to everybody until its migration says otherwise: the reason for the last-but-one migration.
-alter default privileges for role postgres in schema public
-    grant all on tables to anon, authenticated, service_role;
-alter default privileges for role postgres in schema public
-    grant all on sequences to anon, authenticated, service_role;
-alter default privileges for role postgres in schema public
-    grant all on functions to anon, authenticated, service_role;
+-- Where people sign in. It belongs to a role of its own, as on hosted projects.
+grant usage, create on schema auth to supabase_auth_admin;
+alter schema auth owner to supabase_auth_admin;
+create table if not exists auth.users (id uuid primary key, email text unique, created_at timestamptz default now());
+alter table auth.users owner to supabase_auth_admin;
+alter table auth.users enable row level security;
 
 create or replace function auth.jwt() returns jsonb
 language sql stable

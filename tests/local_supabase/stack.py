@@ -105,7 +105,7 @@ class LocalSupabase:
         """Empty every table, as after the migrations. Much faster than a new project."""
         tables = self.sql(
             "select string_agg(oid::regclass::text, ', ') from pg_class where relkind = 'r' "
-            "and relnamespace = 'public'::regnamespace and relname <> 'ledger_migrations'"
+            "and relnamespace = 'public'::regnamespace and relname not in ('ledger_migrations', 'accounts')"
         )[0][0]
         self.sql(f"truncate {tables} restart identity cascade")
         self.sql("insert into workspaces (id, name) values (0, 'Unassigned')")
@@ -115,6 +115,14 @@ class LocalSupabase:
         self._run_as_superuser(b"drop schema public, extensions, auth cascade; create schema public")
         self._run_as_superuser(b"alter schema public owner to pg_database_owner")
         self._run_as_superuser(BOOTSTRAP)
+
+    def grant_by_default(self) -> None:
+        """Let everybody use new tables and functions, as projects made before 30 October 2026 do."""
+        for kind in ("tables", "sequences", "functions"):
+            self.sql(
+                "alter default privileges for role postgres in schema public "
+                f"grant all on {kind} to anon, authenticated, service_role"
+            )
 
     def _run_as_superuser(self, statements: bytes) -> None:
         with psycopg.connect(self._postgres.dsn(user=SUPERUSER)) as db:

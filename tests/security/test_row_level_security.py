@@ -51,6 +51,7 @@ def project(supabase: LocalSupabase) -> LocalSupabase:
             run = store.begin_run(source, RunKind.BACKFILL, window, owner="test", now=TEN + HOUR, stale_before=TEN)
             store.finish_run(run.id, RunState.OK, None, now=TEN + HOUR)
             store.begin_run(source, RunKind.HOURLY, window, owner="test", now=TEN + HOUR, stale_before=TEN)
+    supabase.sql("insert into legacy_records (kind, record_id) values ('twilio', 'CAold')")
     supabase.sql("insert into stale_balances (source, workspace_id, since) values ('twilio', 1, now())")
     # Without its trigger, which would empty it again before the commit.
     supabase.sql("alter table stale_calls disable trigger calls_refreshed")
