@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.formats import UNKNOWN
-from sync.wire import WITHHELD
+from sync.phone_numbers import WITHHELD
 
 FULL = "full numbers"  # in the state of a session
 

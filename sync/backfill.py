@@ -21,8 +21,10 @@ from sync.jobs import (
     CONVERSATIONS_A_BATCH,
     CallSource,
     ConversationSource,
+    Tally,
     failed_before,
     ids_to_fetch,
+    missing_generations,
     once_more,
 )
 from sync.models import CallLeg, Conversation, ConversationSummary, Failure, RunKind, RunState, Source, SyncRun, Window
@@ -77,11 +79,9 @@ def backfill_twilio(provider: PastCalls, store: Store, window: Window, condition
             for listed in batches:
                 backfill.walk.take(listed.slice, listed.ids, is_last=listed.is_last)
                 backfill.save(listed.entries)
-        asked: set[str] = set()
-        while parents := set(store.missing_parents(since=backfill.oldest)) - asked:
-            backfill.save_each(provider.calls(sorted(parents)))
-            asked |= parents
-        backfill.save_each(once_more(provider.calls(backfill.take_failed())))
+        for parents in missing_generations(store, since=lambda: backfill.oldest):
+            backfill.save_each(provider.calls(parents))
+        backfill.save_each(once_more(provider.calls(backfill.take_failed()), backfill.leave))
     return store.run(backfill.run.id) or backfill.run.record
 
 
@@ -91,7 +91,7 @@ def backfill_elevenlabs(provider: PastConversations, store: Store, window: Windo
         listed = run_ahead(_list_conversations(provider, store, backfill.walk), at_most=LISTED_AHEAD)
         with closing(listed):
             backfill.save_each(provider.conversations(backfill.ids_of(listed)))
-        backfill.save_each(once_more(provider.conversations(backfill.take_failed())))
+        backfill.save_each(once_more(provider.conversations(backfill.take_failed()), backfill.leave))
         if backfill.broken_off:
             raise backfill.broken_off
     return store.run(backfill.run.id) or backfill.run.record
@@ -153,7 +153,8 @@ class _Backfill:
         self._source = run.record.source
         self._store = store
         self._conditions = conditions
-        self._failed_before = failed_before(store, run.record.source)
+        self._failed_before = set(failed_before(store, run.record.source))
+        self._tally = Tally()
         self._put_off: set[str] = set()
         self._failed: set[str] = set()
         self._refresh_at = time.monotonic() + REFRESH_EVERY
@@ -176,10 +177,14 @@ class _Backfill:
     def take_failed(self) -> list[str]:
         """Return what failed so far, in this run or one before, to try it again."""
         failed, self._failed = self._failed, set()
-        others = failed_before(self._store, self._source) - failed - self._put_off
-        self.walk.listed += len(others)
-        self.run.count(failed=-len(failed), done=-len(failed))
-        return sorted(failed | self._put_off | others)
+        before = [each for each in failed_before(self._store, self._source) if each not in failed]
+        self.walk.listed += len(set(before) - self._put_off)
+        self.run.count(done=-len(failed))
+        return [*before, *sorted((failed | self._put_off).difference(before))]
+
+    def leave(self, number: int) -> None:
+        """Count records that failed before and were not asked for any more."""
+        self.run.count(failed=number)
 
     def save_each(self, entries: Iterable[Entry]) -> None:
         size = CALLS_A_BATCH if self._source == "twilio" else CONVERSATIONS_A_BATCH
@@ -200,10 +205,11 @@ class _Backfill:
             self._store.save_conversations(conversations, refresh=False)
         for entry in batch:
             self.walk.came(entry.record_id)
+        saved, failed = self._tally.add(batch)
         self.run.count(
             done=len(batch),
-            saved=len(legs) + len(conversations),
-            failed=len(failures),
+            saved=saved,
+            failed=failed,
             total=self.walk.listed if self._source == "elevenlabs" else None,  # Twilio's pages do not tell it
             position=self.walk.position,
         )

@@ -1,6 +1,5 @@
 """ElevenLabs' conversations (Agents API v1), read over HTTP: list, then one detail request for each."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -19,7 +18,7 @@ from sync.errors import (
     WrongCredentialsError,
 )
 from sync.fanout import fetch_each
-from sync.http import Answer, Json, JsonClient, Params, RetryPolicy
+from sync.http import Answer, Json, JsonClient, Params, RetryPolicy, read_json
 from sync.limits import ConcurrencyLimit
 from sync.models import (
     Conversation,
@@ -31,7 +30,7 @@ from sync.models import (
 )
 from sync.times import utc_now
 from sync.traffic import Traffic
-from sync.wire import WireModel, what_is_wrong
+from sync.wire import RecordId, Text, WireModel, what_is_wrong
 
 PAGE_SIZE = 100  # the largest that ElevenLabs gives
 MAX_PAGES = 100_000
@@ -39,13 +38,13 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class _Agent(WireModel):
-    agent_id: str
-    name: str = ""
+    agent_id: RecordId
+    name: Text = ""
 
 
 class _Number(WireModel):
-    phone_number: str
-    label: str | None = None
+    phone_number: Text
+    label: Text | None = None
 
 
 Model = TypeVar("Model", _Agent, _Number)
@@ -98,7 +97,7 @@ class ElevenLabsClient:
     def _summaries(self, filters: Params, start: datetime, end: datetime) -> Iterator[ConversationSummary | Failure]:
         """Whether the filters include their second is not documented: asked with one more, filtered here."""
         for raw in self._pages("/v1/convai/conversations", "conversations", filters):
-            summary = summary_or_failure(raw)
+            summary = summary_or_failure(raw, fetched_at=self._clock())
             if isinstance(summary, Failure) or start <= summary.started_at < end:
                 yield summary
 
@@ -106,7 +105,7 @@ class ElevenLabsClient:
         """Return one conversation, or raise RecordNotFoundError or MalformedRecordError."""
         fetched_at = self._clock()
         raw = self._api.get(f"/v1/convai/conversations/{quote(conversation_id, safe='')}")
-        return parse_conversation(raw, fetched_at=fetched_at)
+        return parse_conversation(raw, conversation_id, fetched_at=fetched_at)
 
     def conversations(self, ids: Iterable[str]) -> Iterator[Conversation | Failure]:
         """Yield the conversations with these ids, several requests at a time, and a Failure for each without one."""
@@ -114,7 +113,8 @@ class ElevenLabsClient:
 
     def transcript(self, conversation_id: str) -> list[TranscriptTurn]:
         """Return what was said, or raise RecordNotFoundError. It belongs to nobody's ledger: no store keeps it."""
-        return parse_transcript(self._api.get(f"/v1/convai/conversations/{quote(conversation_id, safe='')}"))
+        raw = self._api.get(f"/v1/convai/conversations/{quote(conversation_id, safe='')}")
+        return parse_transcript(raw, conversation_id)
 
     def agents(self) -> Iterator[ListedAgent]:
         for raw in self._pages("/v1/convai/agents", "agents", {}):
@@ -145,8 +145,14 @@ class ElevenLabsClient:
                 raise UnexpectedAnswerError(_NOT_THE_API)
             yield from page[key]
             cursor = page.get("next_cursor")
-            if not page.get("has_more") or not cursor:
+            more = page.get("has_more")
+            if not (bool(cursor) if more is None else more):
                 return
+            if not isinstance(cursor, str) or not cursor:
+                raise UnexpectedAnswerError(
+                    "ElevenLabs says that its list goes on, but not where; what came is kept, and the next run lists "
+                    "this period again."
+                )
             if cursor in visited or len(visited) > MAX_PAGES:
                 raise UnexpectedAnswerError(
                     "ElevenLabs sent the same page twice, so the list has no end; the next run tries again."
@@ -186,7 +192,7 @@ def _explain(answer: Answer) -> ProviderError | None:
 def _error_words(answer: Answer) -> set[str]:
     """Return the `code`, `status` and `type` of an error body, which may also be a list, a text or no JSON."""
     try:
-        detail = json.loads(answer.body)["detail"]
+        detail = read_json(answer.body)["detail"]
     except (ValueError, KeyError, TypeError):
         return set()
     return {str(detail.get(name)) for name in ("code", "status", "type")} if isinstance(detail, dict) else set()

@@ -9,9 +9,24 @@ from pydantic import Field, ValidationError
 from sync.errors import MalformedRecordError
 from sync.http import Json
 from sync.models import Conversation, ConversationSummary, Failure, LlmUsage, TokenUsage, TranscriptTurn
-from sync.wire import Count, CountOrZero, Price, PriceOrZero, WireModel, owned_number, what_is_wrong
+from sync.phone_numbers import owned_number
+from sync.wire import (
+    Count,
+    CountOrZero,
+    Price,
+    PriceOrZero,
+    RecordId,
+    Speech,
+    Text,
+    WireModel,
+    implausible_start,
+    readable_id,
+    what_is_wrong,
+)
 
-LATEST_START = 253_402_300_799  # the year 9999, in unix seconds
+LATEST_SECOND = 253_402_300_799  # of the year 9999, in unix time
+
+SMS = "twilio_sms"  # as ElevenLabs calls the channel
 
 Number = TypeVar("Number", int, Decimal)
 
@@ -22,7 +37,7 @@ class _Tokens(WireModel):
 
 
 class _Generation(WireModel):
-    model_usage: dict[str, dict[str, _Tokens | None] | None] = Field(default_factory=dict)
+    model_usage: dict[Text, dict[Text, _Tokens | None] | None] = Field(default_factory=dict)
 
 
 class _LlmUsage(WireModel):
@@ -45,72 +60,91 @@ class _Charging(WireModel):
 
 
 class _PhoneCall(WireModel):
-    direction: str | None = None
-    agent_number: str | None = None
-    external_number: str | None = None
-    call_sid: str | None = None
+    type: Text | None = None
+    direction: Text | None = None
+    agent_number: Text | None = None
+    external_number: Text | None = None
+    call_sid: RecordId | None = None
+
+
+class _Sms(WireModel):
+    """A conversation by text message, which has no phone call and numbers of its own."""
+
+    direction: Text | None = None
+    agent_phone_number: Text | None = None
+    sms_user_phone_number: Text | None = None
 
 
 class _Metadata(WireModel):
-    start_time_unix_secs: int = Field(ge=0, le=LATEST_START)
+    start_time_unix_secs: Count
     call_duration_secs: Count
     cost: Count | None = None  # credits
     cost_fiat: Price | None = None  # US dollars
     charging: _Charging = _Charging()
     phone_call: _PhoneCall = _PhoneCall()
-    termination_reason: str | None = None
-    conversation_initiation_source: str | None = None
+    sms: _Sms = _Sms()
+    termination_reason: Text | None = None
+    conversation_initiation_source: Text | None = None
 
 
 class _Detail(WireModel):
-    conversation_id: str = Field(min_length=1, max_length=128)
-    agent_id: str | None = None
-    agent_name: str | None = None
-    status: str
+    conversation_id: RecordId
+    agent_id: RecordId | None = None
+    agent_name: Text | None = None
+    status: Text
     metadata: _Metadata
 
 
 class _Tool(WireModel):
-    tool_name: str = ""
+    tool_name: Text = ""
 
 
 class _Turn(WireModel):
-    role: str = ""
-    message: str | None = None
+    role: Text = ""
+    message: Speech | None = None
     time_in_call_secs: CountOrZero = 0
     tool_calls: list[_Tool] = Field(default_factory=list)
 
 
 class _Transcript(WireModel):
+    conversation_id: RecordId | None = None
     transcript: list[_Turn] = Field(default_factory=list)
 
 
 class _Summary(WireModel):
-    conversation_id: str = Field(min_length=1, max_length=128)
-    start_time_unix_secs: int = Field(ge=0, le=LATEST_START)
+    conversation_id: RecordId
+    start_time_unix_secs: Count
     call_duration_secs: CountOrZero = 0
-    status: str
+    status: Text
 
 
-def parse_conversation(raw: Json, *, fetched_at: datetime) -> Conversation:
-    """Return the conversation that a detail answer describes, or raise MalformedRecordError."""
+def parse_conversation(raw: Json, conversation_id: str | None = None, *, fetched_at: datetime) -> Conversation:
+    """Return the conversation that a detail answer describes, or raise MalformedRecordError.
+
+    An answer about another conversation than `conversation_id` is no answer: a cache on the way may send one.
+    """
     try:
         detail = _Detail.model_validate(raw)
     except ValidationError as exc:
         raise MalformedRecordError(
             f"ElevenLabs sent a conversation that cannot be read: {what_is_wrong(exc)}."
         ) from exc
-    metadata, charging, phone = detail.metadata, detail.metadata.charging, detail.metadata.phone_call
+    metadata, charging = detail.metadata, detail.metadata.charging
+    _refuse_another(detail.conversation_id, conversation_id)
+    started_at = _moment(metadata.start_time_unix_secs)
+    if why := implausible_start(started_at, fetched_at):
+        raise MalformedRecordError(f"ElevenLabs sent a conversation that cannot be read: {why}.")
+    phone = _phone(metadata)
     return Conversation(
         conversation_id=detail.conversation_id,
         agent_id=detail.agent_id,
         agent_name=detail.agent_name,
         status=detail.status,
-        started_at=datetime.fromtimestamp(metadata.start_time_unix_secs, UTC),
+        started_at=started_at,
         duration=metadata.call_duration_secs,
         direction=phone.direction,
-        channel=metadata.conversation_initiation_source,
-        agent_number=owned_number(phone.agent_number),
+        channel=_channel(metadata),
+        agent_number=owned_number(phone.agent_number, on_trunk=phone.type != "twilio"),
         external_number=phone.external_number,
         call_sid=phone.call_sid,
         termination_reason=metadata.termination_reason,
@@ -129,12 +163,41 @@ def parse_conversation(raw: Json, *, fetched_at: datetime) -> Conversation:
     )
 
 
-def parse_transcript(raw: Json) -> list[TranscriptTurn]:
+def _moment(seconds: int) -> datetime:
+    """Return a moment of unix time; one after the year 9999, which is none, as the last moment of that year."""
+    return datetime.fromtimestamp(min(seconds, LATEST_SECOND), UTC)
+
+
+def _phone(metadata: _Metadata) -> _PhoneCall:
+    """Return who spoke with whom. Numbers of a SIP trunk and of text messages come as somebody typed them."""
+    sms = metadata.sms
+    if metadata.phone_call != _PhoneCall() or sms == _Sms():
+        return metadata.phone_call
+    return _PhoneCall(
+        type=SMS,
+        direction=sms.direction,
+        agent_number=sms.agent_phone_number,
+        external_number=sms.sms_user_phone_number,
+    )
+
+
+def _channel(metadata: _Metadata) -> str | None:
+    source = metadata.conversation_initiation_source
+    return SMS if source in (None, "unknown") and metadata.sms != _Sms() else source
+
+
+def _refuse_another(came: str | None, asked_for: str | None) -> None:
+    if came and asked_for and came != asked_for:
+        raise MalformedRecordError("ElevenLabs answered with another conversation than the one that was asked for.")
+
+
+def parse_transcript(raw: Json, conversation_id: str | None = None) -> list[TranscriptTurn]:
     """Return what was said, as a detail answer has it, or raise MalformedRecordError."""
     try:
-        turns = _Transcript.model_validate(raw).transcript
+        answer = _Transcript.model_validate(raw)
     except ValidationError as exc:
         raise MalformedRecordError(f"ElevenLabs sent a transcript that cannot be read: {what_is_wrong(exc)}.") from exc
+    _refuse_another(answer.conversation_id, conversation_id)
     return [
         TranscriptTurn(
             role=turn.role,
@@ -142,7 +205,7 @@ def parse_transcript(raw: Json) -> list[TranscriptTurn]:
             seconds=turn.time_in_call_secs,
             tools=tuple(tool.tool_name for tool in turn.tool_calls if tool.tool_name),
         )
-        for turn in turns
+        for turn in answer.transcript
     ]
 
 
@@ -165,19 +228,23 @@ def _llm_usage(generation: _Generation) -> LlmUsage:
     return LlmUsage({model: categories for model, categories in usage.items() if categories})
 
 
-def summary_or_failure(raw: Json) -> ConversationSummary | Failure:
+def summary_or_failure(raw: Json, *, fetched_at: datetime) -> ConversationSummary | Failure:
     """Return what a list entry tells of a conversation, or a Failure that names it."""
     try:
         summary = _Summary.model_validate(raw)
     except ValidationError as exc:
-        record_id = raw.get("conversation_id") if isinstance(raw, dict) else None
-        return Failure(
-            record_id=str(record_id or ""),
-            error=f"ElevenLabs lists a conversation that cannot be read: {what_is_wrong(exc)}.",
-        )
+        record_id = readable_id(raw.get("conversation_id")) if isinstance(raw, dict) else ""
+        return _unreadable(record_id, what_is_wrong(exc))
+    started_at = _moment(summary.start_time_unix_secs)
+    if why := implausible_start(started_at, fetched_at):
+        return _unreadable(summary.conversation_id, why)
     return ConversationSummary(
         conversation_id=summary.conversation_id,
-        started_at=datetime.fromtimestamp(summary.start_time_unix_secs, UTC),
+        started_at=started_at,
         status=summary.status,
         duration=summary.call_duration_secs,
     )
+
+
+def _unreadable(record_id: str, why: str) -> Failure:
+    return Failure(record_id=record_id, error=f"ElevenLabs lists a conversation that cannot be read: {why}.")

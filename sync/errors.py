@@ -18,7 +18,9 @@ class NotConfiguredError(VoiceLedgerError):
 
 
 class ProviderError(VoiceLedgerError):
-    """A provider did not give what was asked for."""
+    """A provider did not give what was asked for. `left` records were not asked for any more because of it."""
+
+    left = 0
 
 
 class WrongCredentialsError(ProviderError):
@@ -43,6 +45,10 @@ class RecordNotFoundError(ProviderError):
 
 class MalformedRecordError(ProviderError):
     """One record cannot be read; the others around it can."""
+
+
+class NotYetError(ProviderError):
+    """The provider has announced a record that has not begun; it is no failure, and comes when it has."""
 
 
 class TransientError(ProviderError):

@@ -2,11 +2,12 @@
 
 import email.utils
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ from sync.traffic import Traffic
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = timedelta(seconds=10), timedelta(seconds=30)
 LONGEST_RETRY_AFTER = 10**9  # seconds; what is longer is as good as for ever, and too long for a timedelta
+LARGEST_BODY = 64 * 1024 * 1024  # bytes, unpacked; a page of a thousand calls has one of them
 
 Json = Any  # whatever json.loads returns; only clients see it
 Params = Mapping[str, str | int | list[str]]
@@ -95,9 +97,8 @@ class JsonClient:
         return self._parsed(answer), _moment(answer.date)
 
     def _get(self, path: str, params: Params | None) -> Answer:
-        give_up_at = time.monotonic() + self._retries.budget.total_seconds()
         for attempt in stamina.retry_context(
-            on=lambda exc: _pause(exc, give_up_at),
+            on=_Pauses(self._retries),
             attempts=None,
             timeout=self._retries.budget,
             wait_initial=self._retries.first_pause,
@@ -124,15 +125,15 @@ class JsonClient:
         try:
             if not path.isprintable():
                 raise ValueError("no address")
-            response = self._http.get(self._base_url + path).query(_pairs(params)).build().send()
-            return Answer(
-                path=path,
-                status=response.status,
-                body=bytes(response.bytes()),
-                content_type=_header(response, "content-type"),
-                retry_after=_header(response, "retry-after"),
-                date=_header(response, "date"),
-            )
+            with self._http.get(self._base_url + path).query(_pairs(params)).build_streamed() as response:
+                return Answer(
+                    path=path,
+                    status=response.status,
+                    body=self._body(response),
+                    content_type=_header(response, "content-type"),
+                    retry_after=_header(response, "retry-after"),
+                    date=_header(response, "date"),
+                )
         except RequestTimeoutError as exc:
             raise ProviderDownError(
                 f"{self._provider} did not answer in time; it is tried again with the next run."
@@ -145,6 +146,20 @@ class JsonClient:
             raise UnexpectedAnswerError(
                 f"{self._provider} names a page that is no address; check that {self._setting} is its API."
             ) from exc
+
+    def _body(self, response: SyncResponse) -> bytes:
+        """Return the body, unpacked. One that is too large, or has no end, is dropped on the way."""
+        chunks: list[bytes] = []
+        left = LARGEST_BODY
+        while chunk := response.body_reader.read_chunk():
+            chunks.append(bytes(chunk))
+            left -= len(chunk)
+            if left < 0:
+                raise UnexpectedAnswerError(
+                    f"{self._provider} sent an answer of more than {LARGEST_BODY // 1024**2} MB; check that "
+                    f"{self._setting} is its API."
+                )
+        return b"".join(chunks)
 
     def _error(self, answer: Answer) -> ProviderError:
         status = answer.status
@@ -164,12 +179,32 @@ class JsonClient:
 
     def _parsed(self, answer: Answer) -> Json:
         try:
-            return json.loads(answer.body, parse_float=Decimal)
+            return read_json(answer.body)
         except ValueError as exc:
             kind = (answer.content_type or "no content type").split(";")[0]
             raise UnexpectedAnswerError(
                 f"{self._provider} answered with {kind} instead of JSON; check that {self._setting} is its API."
             ) from exc
+
+
+def read_json(body: bytes) -> Json:
+    """Parse a body with exact numbers, or raise ValueError, however deep it is nested and however long a number is."""
+    try:
+        return json.loads(body, parse_float=_exact_number, parse_int=_whole_number)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+
+
+def _whole_number(digits: str) -> int | Decimal:
+    """Python refuses to make an int of thousands of digits, which would be an error of the whole page."""
+    return int(digits) if len(digits) < sys.int_info.default_max_str_digits else Decimal(digits)
+
+
+def _exact_number(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # an exponent of twenty digits: for its record to refuse
+        return Decimal("NaN")
 
 
 def _http_client(base_url: str, headers: Mapping[str, str], timeout: timedelta) -> SyncClient:
@@ -222,13 +257,24 @@ def _moment(date: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _pause(exc: Exception, give_up_at: float) -> bool | timedelta:
-    """Tell stamina whether to try again, and after which pause if the provider named one."""
-    if not isinstance(exc, TransientError):
-        return False
-    if exc.retry_after is None:
-        return True
-    return exc.retry_after if time.monotonic() + exc.retry_after.total_seconds() < give_up_at else False
+class _Pauses:
+    """Tells stamina after each failed attempt of a request whether to try again, and after which pause.
+
+    It is the provider's if that is longer than our own. `Retry-After: 0` and dates that have passed are common; taken
+    at their word they would make a storm of requests.
+    """
+
+    def __init__(self, retries: RetryPolicy) -> None:
+        self._give_up_at = time.monotonic() + retries.budget.total_seconds()
+        self._own, self._longest = retries.first_pause, retries.longest_pause
+
+    def __call__(self, exc: Exception) -> bool | timedelta:
+        if not isinstance(exc, TransientError):
+            return False
+        own, self._own = self._own, min(self._own * 2, self._longest)
+        if exc.retry_after is None or exc.retry_after <= own:
+            return True  # stamina's pause: our own, with its jitter
+        return exc.retry_after if time.monotonic() + exc.retry_after.total_seconds() < self._give_up_at else False
 
 
 stamina.instrumentation.set_on_retry_hooks([])  # a retry that works is no news; one that fails is the run's message

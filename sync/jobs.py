@@ -1,7 +1,7 @@
 """The hourly jobs: list, fetch details, save with balances, and fetch again what was still open."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -28,7 +28,8 @@ MARGIN = timedelta(minutes=15)  # for records that reach the provider's list lat
 SWEEP_EVERY = timedelta(hours=23, minutes=30)  # once a day, although no run is on the second
 SWEEP_BACK = timedelta(days=3)
 REREAD_AFTER = timedelta(hours=20)  # a sweep reads details again that are older than this
-FAILED_BEFORE = 1000  # records that are tried again
+EVERY_FAILURE = 2**31 - 1
+GENERATIONS = 20  # of parents that one run follows, so that it ends although a provider names ever more of them
 CALLS_A_BATCH = 1000
 CONVERSATIONS_A_BATCH = 200
 
@@ -71,15 +72,12 @@ def sync_twilio(provider: CallSource, store: Store, conditions: Conditions) -> S
     kind, window = plan(store, "twilio", now=now, first_sync=conditions.first_sync)
     with open_run(store, "twilio", kind, window, conditions) as run:
         store.refresh_balances("twilio")  # which a run that was killed left behind
-        failed = failed_before(store, "twilio")
-        _save_calls(store, run, provider.calls_since(window[0]), conditions)
-        _save_calls(store, run, provider.unfinished_calls(), conditions)
-        open_ids = store.open_ids("twilio", now=now)
-        _save_calls(store, run, _each(provider.calls, open_ids, failed), conditions)
-        asked: set[str] = set()
-        while parents := set(store.missing_parents(since=window[0])) - asked:
-            _save_calls(store, run, _each(provider.calls, sorted(parents), failed), conditions)
-            asked |= parents
+        job = _Job(store, run, conditions)
+        job.save_calls(provider.calls_since(window[0]))
+        job.save_calls(provider.unfinished_calls())
+        job.save_calls(job.each(provider.calls, store.open_ids("twilio", now=now)))
+        for parents in missing_generations(store, since=lambda: window[0]):
+            job.save_calls(job.each(provider.calls, parents))
     return _closed(store, run)
 
 
@@ -90,19 +88,14 @@ def sync_elevenlabs(provider: ConversationSource, store: Store, conditions: Cond
     with open_run(store, "elevenlabs", kind, window, conditions) as run:
         store.refresh_balances("elevenlabs")  # which a run that was killed left behind
         listed, broken_off = _all_that_comes(provider.summaries_since(window[0]))
-        _save_failures(store, run, [entry for entry in listed if isinstance(entry, Failure)], conditions)
+        job = _Job(store, run, conditions)
+        job.save_failures([entry for entry in listed if isinstance(entry, Failure)])
         summaries = [entry for entry in listed if isinstance(entry, ConversationSummary)]
         reread_before = now - REREAD_AFTER if kind is RunKind.SWEEP else None
         wanted = ids_to_fetch(store, summaries, reread_before)
         wanted += sorted(set(store.open_ids("elevenlabs", now=now)).difference(wanted))
         run.expect(len(wanted))
-        entries = _each(provider.conversations, wanted, failed_before(store, "elevenlabs"))
-        with closing(in_batches(entries, CONVERSATIONS_A_BATCH)) as batches:
-            for batch in batches:
-                _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
-                conversations = [entry for entry in batch if isinstance(entry, Conversation)]
-                store.save_conversations(conversations)
-                run.count(done=len(batch), saved=len(conversations))
+        job.save_conversations(job.each(provider.conversations, wanted))
         if broken_off:
             raise broken_off
     return _closed(store, run)
@@ -116,37 +109,101 @@ def skip_elevenlabs(store: Store, reason: str, conditions: Conditions) -> SyncRu
     return store.record_skipped("elevenlabs", window, reason, now=now)
 
 
-def failed_before(store: Store, source: Source) -> set[str]:
-    """Return the ids of the records that could not be fetched or read so far."""
-    return {failure.record_id for failure in store.failures(source, limit=FAILED_BEFORE)} - {""}
+def failed_before(store: Store, source: Source) -> list[str]:
+    """Return the ids of all records that could not be fetched or read so far, those first that were not tried longest.
+
+    So each has its turn, although a run may give up after some of them.
+    """
+    return [failure.record_id for failure in reversed(store.failures(source, limit=EVERY_FAILURE)) if failure.record_id]
 
 
-def _each(fetch: Fetch[Item], ids: Sequence[str], failed: Collection[str]) -> Iterator[Item | Failure]:
-    """Fetch records by their ids, those that `failed` before last: if they fail again, the provider may well work."""
-    yield from fetch([record_id for record_id in ids if record_id not in failed])
-    yield from once_more(fetch([record_id for record_id in ids if record_id in failed]))
+def missing_generations(store: Store, since: Callable[[], datetime]) -> Iterator[list[str]]:
+    """Yield the parents of stored legs that are not stored, then theirs, and so on; each is asked for once."""
+    asked: set[str] = set()
+    for _ in range(GENERATIONS):
+        parents = set(store.missing_parents(since=since())) - asked
+        if not parents:
+            return
+        yield sorted(parents)
+        asked |= parents
 
 
-def once_more(entries: Iterator[Item | Failure]) -> Iterator[Item | Failure]:
-    """Yield what becomes of records that failed before; that they fail again stops nothing."""
-    with suppress(*OF_ONE_RECORD_OR_ALL):
+def once_more(entries: Iterator[Item | Failure], on_left: Callable[[int], None]) -> Iterator[Item | Failure]:
+    """Yield what becomes of records that failed before; that they fail again stops nothing.
+
+    `on_left` is told how many were not asked for any more.
+    """
+    try:
         yield from entries
+    except OF_ONE_RECORD_OR_ALL as exc:
+        on_left(exc.left)
 
 
-def _save_calls(store: Store, run: Run, entries: Iterable[CallLeg | Failure], conditions: Conditions) -> None:
-    with closing(in_batches(entries, CALLS_A_BATCH)) as batches:
-        for batch in batches:
-            _save_failures(store, run, [entry for entry in batch if isinstance(entry, Failure)], conditions)
-            legs = [entry for entry in batch if isinstance(entry, CallLeg)]
-            store.save_calls(legs)
-            run.count(done=len(batch), saved=len(legs))
+class Tally:
+    """Counts each record of a run once, although a list may show it twice, and several lists may show it."""
+
+    def __init__(self) -> None:
+        self._saved: set[str] = set()
+        self._failed: set[str] = set()
+
+    def add(self, entries: Iterable[CallLeg | Conversation | Failure]) -> tuple[int, int]:
+        """Return by how much the numbers of saved and of failed records change."""
+        saved, failed = len(self._saved), len(self._failed)
+        nameless = 0
+        for entry in entries:
+            if not isinstance(entry, Failure):
+                self._saved.add(entry.record_id)
+                self._failed.discard(entry.record_id)
+            elif entry.record_id:
+                self._failed.add(entry.record_id)
+            else:
+                nameless += 1
+        return len(self._saved) - saved, len(self._failed) - failed + nameless
 
 
-def _save_failures(store: Store, run: Run, failures: Sequence[Failure], conditions: Conditions) -> None:
-    if named := [failure for failure in failures if failure.record_id]:  # without an id there is nothing to try again
-        store.save_failures(run.record.source, named, now=conditions.clock())
-    if failures:
-        run.count(failed=len(failures))
+class _Job:
+    """What an hourly run saves and counts."""
+
+    def __init__(self, store: Store, run: Run, conditions: Conditions) -> None:
+        self._store, self._run, self._conditions = store, run, conditions
+        self._tally = Tally()
+        self._failed_before = {
+            record_id: place for place, record_id in enumerate(failed_before(store, run.record.source))
+        }
+
+    def each(self, fetch: Fetch[Item], ids: Sequence[str]) -> Iterator[Item | Failure]:
+        """Fetch records by their ids, those that failed in a run before last: if they fail again, nothing stops."""
+        order = self._failed_before
+        yield from fetch([record_id for record_id in ids if record_id not in order])
+        again = sorted((record_id for record_id in ids if record_id in order), key=order.__getitem__)
+        yield from once_more(fetch(again), lambda left: self._run.count(failed=left))
+
+    def save_calls(self, entries: Iterable[CallLeg | Failure]) -> None:
+        with closing(in_batches(entries, CALLS_A_BATCH)) as batches:
+            for batch in batches:
+                self._list_failures(batch)
+                self._store.save_calls([entry for entry in batch if isinstance(entry, CallLeg)])
+                saved, failed = self._tally.add(batch)
+                self._run.count(done=saved + failed, saved=saved, failed=failed)
+
+    def save_conversations(self, entries: Iterable[Conversation | Failure]) -> None:
+        with closing(in_batches(entries, CONVERSATIONS_A_BATCH)) as batches:
+            for batch in batches:
+                self._list_failures(batch)
+                self._store.save_conversations([entry for entry in batch if isinstance(entry, Conversation)])
+                saved, failed = self._tally.add(batch)
+                self._run.count(done=len(batch), saved=saved, failed=failed)
+
+    def save_failures(self, failures: Sequence[Failure]) -> None:
+        if failures:
+            self._list_failures(failures)
+            self._run.count(failed=self._tally.add(failures)[1])
+
+    def _list_failures(self, entries: Iterable[CallLeg | Conversation | Failure]) -> None:
+        """List what failed. Without an id there is nothing to try again."""
+        named = [entry for entry in entries if isinstance(entry, Failure) and entry.record_id]
+        if named:
+            self._store.save_failures(self._run.record.source, named, now=self._conditions.clock())
 
 
 def _all_that_comes(items: Iterable[Item]) -> tuple[list[Item], VoiceLedgerError | None]:

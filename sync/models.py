@@ -12,7 +12,7 @@ UNASSIGNED = 0  # workspace that holds the usage of numbers and agents nobody re
 
 PRICE_PLACES = Decimal("0.00000001")  # numeric(18,8): LLM prices such as 0.00041565 are real
 
-E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 # What Twilio and ElevenLabs will not change any more. Unknown statuses are taken for unfinished.
 UNBILLED_CALL_STATUSES = ("busy", "failed", "no-answer", "canceled")

@@ -2,7 +2,6 @@
 
 import base64
 import email.utils
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from sync.errors import (
     MalformedRecordError,
     MissingPermissionError,
+    NotYetError,
     ProviderError,
     RecordNotFoundError,
     RejectedRequestError,
@@ -22,12 +22,23 @@ from sync.errors import (
     WrongCredentialsError,
 )
 from sync.fanout import fetch_each
-from sync.http import Answer, Json, JsonClient, Params, RetryPolicy
+from sync.http import Answer, Json, JsonClient, Params, RetryPolicy, read_json
 from sync.limits import ConcurrencyLimit
 from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure, ListedNumber
+from sync.phone_numbers import owned_number
 from sync.times import utc_now
 from sync.traffic import Traffic
-from sync.wire import Count, Price, WireModel, owned_number, what_is_wrong
+from sync.wire import (
+    Count,
+    Price,
+    RecordId,
+    Text,
+    WireModel,
+    clean,
+    implausible_start,
+    readable_id,
+    what_is_wrong,
+)
 
 PAGE_SIZE = 1000  # the largest that Twilio gives
 MAX_PAGES = 100_000
@@ -36,13 +47,15 @@ TOO_OLD = 20004  # of Twilio's error codes
 
 _NUMBERS = "IncomingPhoneNumbers"
 UNFINISHED = ("queued", "ringing", "in-progress")
+NOT_DIALLED = ("queued", "initiated", "ringing")
+LONGEST_DATE = 100  # characters
 
 
 def _rfc2822(value: object) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = email.utils.parsedate_to_datetime(str(value))
+        moment = email.utils.parsedate_to_datetime(clean(str(value), LONGEST_DATE))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         raise ValueError("must be a date such as Wed, 10 Jun 2026 10:41:03 +0000") from exc
@@ -54,34 +67,37 @@ Moment = Annotated[datetime | None, BeforeValidator(_rfc2822)]
 class _Call(WireModel):
     """A call as Twilio sends it: every value a string or null."""
 
-    sid: str = Field(min_length=1, max_length=64)
-    parent_call_sid: str | None = None
-    status: str
-    direction: str = "unknown"
+    sid: RecordId
+    parent_call_sid: RecordId | None = None
+    status: Text
+    direction: Text = "unknown"
     date_created: Moment = None
     start_time: Moment = None
     end_time: Moment = None
     duration: Count | None = None
     price: Price | None = None
-    price_unit: str | None = None
-    from_number: str | None = Field(None, alias="from")
-    to_number: str | None = Field(None, alias="to")
+    price_unit: Text | None = None
+    from_number: Text | None = Field(None, alias="from")
+    to_number: Text | None = Field(None, alias="to")
 
 
 class _Number(WireModel):
-    phone_number: str
-    friendly_name: str | None = None
+    phone_number: Text
+    friendly_name: Text | None = None
 
 
-def parse_leg(raw: Json, *, fetched_at: datetime) -> CallLeg:
-    """Return the leg that a call resource describes, or raise MalformedRecordError."""
+def parse_leg(raw: Json, sid: str | None = None, *, fetched_at: datetime) -> CallLeg:
+    """Return the leg that a call resource describes, or raise MalformedRecordError or NotYetError.
+
+    An answer about another call than `sid` is no answer: a cache on the way may send one.
+    """
     try:
         call = _Call.model_validate(raw)
     except ValidationError as exc:
         raise MalformedRecordError(f"Twilio sent a call that cannot be read: {what_is_wrong(exc)}.") from exc
-    started_at = call.start_time or call.date_created
-    if started_at is None:
-        raise MalformedRecordError("Twilio sent a call that cannot be read: it has no date.")
+    if sid and call.sid != sid:
+        raise MalformedRecordError("Twilio answered with another call than the one that was asked for.")
+    started_at = _started_at(call, fetched_at)
     return CallLeg(
         sid=call.sid,
         parent_call_sid=call.parent_call_sid if call.parent_call_sid != call.sid else None,
@@ -99,6 +115,16 @@ def parse_leg(raw: Json, *, fetched_at: datetime) -> CallLeg:
     )
 
 
+def _started_at(call: _Call, fetched_at: datetime) -> datetime:
+    started_at = call.start_time or call.date_created
+    if started_at is None and call.status in NOT_DIALLED:
+        raise NotYetError("Twilio has queued this call, and dates it when it is dialled.")
+    why = implausible_start(started_at, fetched_at) if started_at else "it has no date"
+    if started_at is None or why:
+        raise MalformedRecordError(f"Twilio sent a call that cannot be read: {why}.")
+    return started_at
+
+
 def _cost(call: _Call) -> Decimal | None:
     """Twilio's price is a negative number, and stays null for calls that nobody answered: those cost nothing."""
     if call.price is not None:
@@ -108,10 +134,11 @@ def _cost(call: _Call) -> Decimal | None:
 
 def _our_number(call: _Call) -> str | None:
     """Return the agency's side. On a SIP trunk, terminating is outbound and originating is inbound (Twilio docs)."""
+    on_trunk = call.direction.startswith("trunking-")
     if call.direction == "inbound" or call.direction == "trunking-originating":
-        return owned_number(call.to_number)
+        return owned_number(call.to_number, on_trunk=on_trunk)
     if call.direction.startswith("outbound") or call.direction == "trunking-terminating":
-        return owned_number(call.from_number)
+        return owned_number(call.from_number, on_trunk=on_trunk)
     return None
 
 
@@ -181,9 +208,9 @@ class TwilioClient:
         return fetch_each(self.call, sids, workers=self._limit.most)
 
     def call(self, sid: str) -> CallLeg:
-        """Return one leg, or raise RecordNotFoundError or MalformedRecordError."""
+        """Return one leg, or raise RecordNotFoundError, MalformedRecordError or NotYetError."""
         fetched_at = self._clock()
-        return parse_leg(self._api.get(f"{self._calls}/{quote(sid, safe='')}.json"), fetched_at=fetched_at)
+        return parse_leg(self._api.get(f"{self._calls}/{quote(sid, safe='')}.json"), sid, fetched_at=fetched_at)
 
     def phone_numbers(self) -> list[ListedNumber]:
         """Return the numbers that the account has now: released ones have left this list, not the calls."""
@@ -193,13 +220,12 @@ class TwilioClient:
     def server_time(self) -> datetime | None:
         """Ask for one call, which raises what is wrong with the key, and return what Twilio's clock showed."""
         body, moment = self._api.get_with_time(f"{self._calls}.json", {"PageSize": 1})
-        _envelope(body, "calls")
+        _records(body, "calls")
         return moment
 
     def _list(self, params: Params) -> Iterator[CallLeg | Failure]:
         for page, fetched_at in self._pages(self._calls, "calls", params):
-            for raw in page:
-                yield _leg_or_failure(raw, fetched_at)
+            yield from filter(None, (_leg_or_failure(raw, fetched_at) for raw in page))
 
     def _pages(self, resource: str, key: str, params: Params) -> Iterator[tuple[list[Any], datetime]]:
         uri: str | None = f"{resource}.json"
@@ -208,14 +234,15 @@ class TwilioClient:
         previous: list[Any] = []
         while uri:
             fetched_at = self._clock()
-            records, next_uri = _envelope(self._api.get(uri, query), key)
+            body = self._api.get(uri, query)
+            records = _records(body, key)
             if (uri in visited and not query) or (records and records == previous) or len(visited) > MAX_PAGES:
                 raise UnexpectedAnswerError(
                     f"Twilio sent the same page of {_words(key)} twice, so the list has no end; try again later."
                 )
             yield records, fetched_at
             visited.add(uri if query is None else "")
-            uri, query, previous = next_uri, None, records  # the uri carries every filter already
+            uri, query, previous = _next_uri(body), None, records  # the uri carries every filter already
 
 
 def _words(key: str) -> str:
@@ -234,24 +261,38 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _envelope(body: Json, key: str) -> tuple[list[Any], str | None]:
+def _records(body: Json, key: str) -> list[Any]:
     records = body.get(key) if isinstance(body, dict) else None
     if not isinstance(records, list):
         raise UnexpectedAnswerError(
             f"Twilio's answer has no list of {_words(key)}; check that TWILIO_BASE_URL is its API."
         )
-    next_uri = body.get("next_page_uri") or None
-    if next_uri and (not str(next_uri).startswith("/") or str(next_uri).startswith("//")):
+    return records
+
+
+def _next_uri(body: Json) -> str | None:
+    """Return where the list goes on. Only null and an empty text are its end."""
+    uri = body.get("next_page_uri")
+    if uri is None or uri == "":
+        return None
+    if not isinstance(uri, str):
+        raise UnexpectedAnswerError(
+            "Twilio says that its list goes on, but not where; what came is kept, and the next run lists this period "
+            "again."
+        )
+    if not uri.startswith("/") or uri.startswith("//"):
         raise UnexpectedAnswerError("Twilio's next page leads to another server; the key was not sent there.")
-    return records, next_uri
+    return uri
 
 
-def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure:
+def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure | None:
+    """Return nothing for a queued call without a date: its date brings it into a later list."""
     try:
         return parse_leg(raw, fetched_at=fetched_at)
+    except NotYetError:
+        return None
     except MalformedRecordError as exc:
-        sid = raw.get("sid") if isinstance(raw, dict) else None
-        return Failure(record_id=str(sid or ""), error=str(exc))
+        return Failure(record_id=readable_id(raw.get("sid")) if isinstance(raw, dict) else "", error=str(exc))
 
 
 def _basic(name: str, password: str) -> str:
@@ -282,7 +323,7 @@ def _explain(answer: Answer) -> ProviderError | None:
 def _code(answer: Answer) -> int | None:
     """Return the `code` of an error body, which may also be no JSON."""
     try:
-        body = json.loads(answer.body)
+        body = read_json(answer.body)
     except ValueError:
         return None
     return body.get("code") if isinstance(body, dict) else None

@@ -1,52 +1,93 @@
-"""Field types for what providers send: absent, null and empty are the same, and money is exact."""
+"""Field types for what providers send: absent, null and empty are the same, money is exact, and a text is text.
+
+What a field cannot be read as is an error of that one record. What it plainly means is read so: 75.6 seconds are 76, an
+emoji that was cut in the middle becomes a replacement character.
+"""
 
 import re
-from collections.abc import Mapping
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from sync.models import E164, PRICE_PLACES
+from sync.models import PRICE_PLACES
 
 LARGEST_PRICE = Decimal(1_000_000)  # of one record; beyond it the record is wrong, not expensive
-LARGEST_COUNT = 10**12
+LARGEST_COUNT = Decimal(10**12)
+LONGEST_ID, LONGEST_TEXT, LONGEST_SPEECH = 128, 1_000, 100_000  # characters
+EARLIEST_START = datetime(2008, 1, 1, tzinfo=UTC)  # the year in which Twilio began
+FURTHEST_AHEAD = timedelta(days=2)  # of our clock, which may be wrong too
 
-# What Twilio sends when the caller is withheld: words, spelt on a telephone's keypad. They look like numbers, and
-# belong to nobody.
-WITHHELD: Mapping[str, str] = {
-    "+266696687": "Anonymous",
-    "+7378742833": "Restricted",
-    "+2562533": "Blocked",
-    "+8656696": "Unknown",
-    "+86282452253": "Unavailable",
-}
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON may hold one half of a pair alone; no store and no answer can
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def owned_number(number: str | None) -> str | None:
-    """Return the number if it is one that a workspace can own: E.164 and not a withheld caller's."""
-    number = re.sub(r"[\s()-]", "", number or "")
-    return number if E164.fullmatch(number) and number not in WITHHELD else None
+def clean(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a text that stores, pages and answers take: no half characters, no NUL, not longer than `longest`."""
+    return _HALF_CHARACTER.sub("\ufffd", text[:longest].replace("\0", ""))
 
 
-def _exact(price: Decimal) -> Decimal:
-    return price.quantize(PRICE_PLACES)
+def readable_id(value: object, longest: int = LONGEST_TEXT) -> str:
+    """Return the value if it can name a record, else nothing: an id is kept letter by letter, or not at all."""
+    return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
+
+
+def implausible_start(started_at: datetime, fetched_at: datetime) -> str | None:
+    """Say what is wrong with a start that cannot be, such as the year 9999, which no balance of today should reach."""
+    if started_at < EARLIEST_START:
+        return f"its start, {started_at:%Y-%m-%d}, is too long ago"
+    if started_at > fetched_at + FURTHEST_AHEAD:
+        return f"its start, {started_at:%Y-%m-%d}, lies in the future"
+    return None
+
+
+def _cleaned(value: object, longest: int = LONGEST_TEXT) -> object:
+    return clean(value, longest) if isinstance(value, str) else value
+
+
+def _sure_id(value: object) -> str:
+    if identifier := readable_id(value, LONGEST_ID):
+        return identifier
+    raise ValueError(f"must be an id of 1 to {LONGEST_ID} printable characters")
+
+
+def _number(value: object) -> Decimal:
+    """Return a number as exactly as it came; `true`, `1_0` and NaN are none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if not isinstance(value, str | float | Decimal) or not _NUMBER.fullmatch(text := str(value).strip()):
+        raise ValueError("must be a number")
+    try:
+        return Decimal(text)
+    except InvalidOperation as exc:  # an exponent of twenty digits
+        raise ValueError("must be a number") from exc
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    if not 0 <= number <= LARGEST_COUNT:
+        raise ValueError(f"must be between 0 and {LARGEST_COUNT:,}")
+    return int(number.to_integral_value(ROUND_HALF_EVEN))
+
+
+def _exact(value: object) -> Decimal:
+    number = _number(value)
+    if not -LARGEST_PRICE <= number <= LARGEST_PRICE:
+        raise ValueError(f"must be at most {LARGEST_PRICE:,}")
+    return number.quantize(PRICE_PLACES, ROUND_HALF_EVEN)
 
 
 def _zero_if_null(value: object) -> object:
     return 0 if value is None else value
 
 
-Price = Annotated[Decimal, Field(ge=-LARGEST_PRICE, le=LARGEST_PRICE), AfterValidator(_exact)]
-Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+RecordId = Annotated[str, BeforeValidator(_sure_id)]
+Text = Annotated[str, BeforeValidator(_cleaned)]
+Speech = Annotated[str, BeforeValidator(partial(_cleaned, longest=LONGEST_SPEECH))]
+Price = Annotated[Decimal, BeforeValidator(_exact)]
+Count = Annotated[int, BeforeValidator(_whole)]
 CountOrZero = Annotated[Count, BeforeValidator(_zero_if_null)]
 PriceOrZero = Annotated[Price, BeforeValidator(_zero_if_null)]
 
@@ -61,13 +102,18 @@ class WireModel(BaseModel):
     def _drop_empty(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None and value != ""}
+        return {key: value for key, value in data.items() if not _is_empty(value)}
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip("\0"))
 
 
 def what_is_wrong(exc: ValidationError) -> str:
     """Say which field is wrong and how, without the value: it may be a phone number."""
     error = exc.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(part) for part in error["loc"]) or "the record"
+    place = clean(".".join(str(part) for part in error["loc"]), longest=200) or "the record"
     if error["type"] == "missing":
         return f"{place} is missing"
-    return f"{place}: {error['msg'].removeprefix('Value error, ').lower()}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}"

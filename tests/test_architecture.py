@@ -27,6 +27,7 @@ LAYERS: dict[str, set[str]] = {
         *(
             "sync.store",
             "sync.wire",
+            "sync.phone_numbers",
             "sync.http",
             "sync.fanout",
             "sync.ahead",

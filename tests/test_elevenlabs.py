@@ -228,18 +228,45 @@ def test_a_cursor_is_sent_on_together_with_the_filters(server: ScriptedServer, e
     "last",
     [
         page(listed(), next_cursor="more", has_more=False),
-        page(listed(), next_cursor=None, has_more=True),
-        page(listed(), next_cursor="", has_more=True),
+        page(listed(), next_cursor=None, has_more=False),
+        page(listed(), next_cursor=None, has_more=None),
         Answer(body={"conversations": [listed()]}),
     ],
 )
-def test_the_list_ends_without_more_or_without_a_cursor(
+def test_the_list_ends_where_no_more_is_promised(
     server: ScriptedServer, elevenlabs: ElevenLabsClient, last: Answer
 ) -> None:
     server.on(LIST, last)
 
     assert ids(elevenlabs.summaries_since(SINCE)) == ["conv_1"]
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("cursor", [None, "", 0, 7, True, ["more"], {"is": "more"}])
+def test_more_without_a_cursor_keeps_what_came_and_is_an_error(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient, cursor: object
+) -> None:
+    server.on(LIST, page(listed(), next_cursor=cursor, has_more=True))
+    summaries = elevenlabs.summaries_since(SINCE)
+
+    assert ids(iter([next(summaries)])) == ["conv_1"]
+    with pytest.raises(UnexpectedAnswerError, match="its list goes on, but not where; what came is kept"):
+        next(summaries)
+    assert len(server.requests) == 1
+
+
+def test_a_short_or_empty_page_with_a_cursor_goes_on_also_where_more_is_not_promised(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient
+) -> None:
+    server.on(
+        LIST,
+        page(listed(), next_cursor="a", has_more=True),
+        page(next_cursor="b", has_more=True),
+        Answer(body={"conversations": [listed(conversation_id="conv_2")], "next_cursor": "c"}),
+        page(listed(conversation_id="conv_3"), next_cursor=None, has_more=False),
+    )
+
+    assert ids(elevenlabs.summaries_since(SINCE)) == ["conv_1", "conv_2", "conv_3"]
 
 
 def test_a_cursor_that_comes_again_ends_the_list_with_an_error(
@@ -497,6 +524,132 @@ def test_a_conversation_knows_its_phone_call_if_there_is_one(
     assert (talk.direction, talk.agent_number, talk.external_number, talk.call_sid) == expected
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(OURS[1:], f"00{OURS[1:]}", f"{OURS[1:3]} {OURS[3:6]} {OURS[6:]}", f"+{OURS[1:3]} ({OURS[3:6]}) {OURS[6:]}"),
+        *(
+            f"sip:{OURS}@sip.example.com:5060",
+            f"<sips:{OURS[1:]}@pbx;transport=tls>",
+            f"whatsapp:{OURS}",
+            f"tel:{OURS}",
+        ),
+    ],
+)
+def test_the_number_of_a_sip_trunk_is_read_as_somebody_typed_it(number: str) -> None:
+    assert read(phone_call=SIP_CALL | {"agent_number": number}).agent_number == OURS
+
+
+@pytest.mark.parametrize(("number", "expected"), [(OURS[1:], None), (f"whatsapp:{OURS}", OURS), (OURS, OURS)])
+def test_a_number_of_twilio_has_its_plus(number: str, expected: str | None) -> None:
+    assert read(phone_call=TWILIO_CALL | {"agent_number": number}).agent_number == expected
+
+
+def test_a_number_of_a_trunk_without_its_country_is_kept_as_it_is() -> None:
+    assert read(phone_call=SIP_CALL | {"agent_number": "061 234 56 78"}).agent_number == "0612345678"
+
+
+@pytest.mark.parametrize("number", [OURS, OURS[1:], f"whatsapp:{OURS}"])
+@pytest.mark.parametrize("source", ["twilio_sms", "unknown", None])
+def test_a_conversation_by_text_message_has_its_numbers_there(number: str, source: str | None) -> None:
+    sms = {"direction": "inbound", "agent_phone_number": number, "sms_user_phone_number": CALLER}
+
+    talk = read(phone_call=None, sms=sms, conversation_initiation_source=source)
+
+    assert (talk.direction, talk.agent_number, talk.external_number) == ("inbound", OURS, CALLER)
+    assert (talk.channel, talk.call_sid) == ("twilio_sms", None), "so that nobody waits for its leg"
+
+
+def test_a_text_message_without_a_number_of_ours_belongs_to_nobody() -> None:
+    talk = read(phone_call=None, sms={"direction": "outbound", "sms_user_phone_number": CALLER})
+
+    assert (talk.direction, talk.agent_number, talk.external_number) == ("outbound", None, CALLER)
+
+
+@pytest.mark.parametrize("detail_of", ["conv_2", "CONV_1"])
+def test_an_answer_about_another_conversation_is_a_failure_of_the_one_asked_for(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient, detail_of: str
+) -> None:
+    server.on(f"{LIST}/conv_1", Answer(body=detail(conversation_id=detail_of)))
+
+    (failure,) = elevenlabs.conversations(["conv_1"])
+
+    assert isinstance(failure, Failure)
+    assert (failure.record_id, failure.is_gone) == ("conv_1", False)
+    assert failure.error == "ElevenLabs answered with another conversation than the one that was asked for."
+    with pytest.raises(MalformedRecordError, match="answered with another conversation"):
+        elevenlabs.transcript("conv_1")
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 253_402_300_799, 10**12, int(NOW.timestamp()) + 3 * 86_400])
+def test_a_conversation_of_another_age_is_a_failure_and_not_passed_over(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient, seconds: int
+) -> None:
+    server.on(LIST, page(listed(conversation_id="conv_bad", start_time_unix_secs=seconds), listed()))
+
+    bad, good = elevenlabs.summaries_since(SINCE)
+
+    assert isinstance(good, ConversationSummary)
+    assert isinstance(bad, Failure)
+    assert bad.record_id == "conv_bad"
+    assert bad.error.startswith("ElevenLabs lists a conversation that cannot be read: its start, ")
+    with pytest.raises(MalformedRecordError, match="cannot be read: its start, "):
+        read(start_time_unix_secs=seconds)
+
+
+def test_seconds_credits_and_tokens_with_a_fraction_are_rounded() -> None:
+    usage = {"gpt-4o-mini": {"input": {"tokens": Decimal("10.6"), "price": "0.000000004"}}}
+
+    talk = read(
+        start_time_unix_secs=Decimal(f"{START}.25"),
+        call_duration_secs=Decimal("75.6"),
+        cost=Decimal("0.15"),
+        charging=charged(llm_charge="172.7", llm_usage={"initiated_generation": {"model_usage": usage}}),
+    )
+
+    assert (talk.started_at, talk.duration, talk.credits, talk.llm_charge) == (SINCE, 76, 0, 173)
+    assert talk.llm_usage == {"gpt-4o-mini": {"input": TokenUsage(tokens=11, price=Decimal(0))}}
+
+
+def test_half_an_emoji_in_any_text_is_replaced() -> None:
+    half = "a\ud83d\x00b"
+    usage = {half: {half: tokens(10, "0.1")}}
+
+    talk = parse_conversation(
+        detail(
+            agent_name=half,
+            status=half,
+            metadata=billed(
+                termination_reason=half,
+                conversation_initiation_source=half,
+                phone_call=TWILIO_CALL | {"direction": half, "external_number": half},
+                charging=charged(llm_usage={"initiated_generation": {"model_usage": usage}}),
+            ),
+        ),
+        fetched_at=NOW,
+    )
+
+    texts = (talk.agent_name, talk.status, talk.termination_reason, talk.channel, talk.direction, talk.external_number)
+    assert texts == ("a\ufffdb",) * 6
+    assert list(talk.llm_usage) == ["a\ufffdb"]
+
+
+@pytest.mark.parametrize("value", ["c\ud83d", "c\x00", "c\n", "c" * 10**6, 5, {"a": 1}])
+def test_an_id_that_no_store_could_keep_is_a_failure_and_the_others_are_read(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient, value: object
+) -> None:
+    server.on(LIST, page(listed(), listed(conversation_id=value), listed(conversation_id="conv_3")))
+
+    first, bad, last = elevenlabs.summaries_since(SINCE)
+
+    assert isinstance(first, ConversationSummary)
+    assert isinstance(last, ConversationSummary)
+    assert isinstance(bad, Failure)
+    assert bad.record_id == ""
+    with pytest.raises(MalformedRecordError):
+        read(phone_call=TWILIO_CALL | {"call_sid": value})
+
+
 @pytest.mark.parametrize("status", ["initiated", "in-progress", "processing", "failed", "brand-new"])
 def test_every_status_is_kept_as_it_is(status: str) -> None:
     assert parse_conversation(detail(status=status), fetched_at=NOW).status == status
@@ -523,7 +676,7 @@ def test_a_dial_that_failed_is_read() -> None:
         detail(metadata=billed(call_duration_secs=None)),
         detail(metadata=billed(call_duration_secs=-1)),
         detail(metadata=billed(cost="many")),
-        detail(metadata=billed(cost=Decimal("5.5"))),
+        detail(metadata=billed(cost=-5)),
         detail(metadata=billed(cost_fiat="NaN")),
         detail(metadata=billed(cost_fiat=10**12)),
         detail(metadata=billed(charging=[])),

@@ -1,23 +1,26 @@
 """Fetching many records at once: as they come, without end, and one bad record does not stop the others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from queue import SimpleQueue
 from threading import Barrier, Event, current_thread
 from threading import enumerate as all_threads
 from time import sleep
+from typing import Any
 
 import pytest
 
 from sync.errors import (
     MalformedRecordError,
+    NotYetError,
     ProviderDownError,
     RecordNotFoundError,
     RejectedRequestError,
     UnexpectedAnswerError,
     WrongCredentialsError,
 )
-from sync.fanout import ASKED_FOR, fetch_each
+from sync.fanout import ASKED_FOR, SAMPLE, fetch_each
 from sync.models import Failure
 
 PATIENCE = 10  # seconds
@@ -135,6 +138,79 @@ def test_when_the_provider_goes_down_meanwhile_the_rest_is_not_asked_for() -> No
 
     assert len(asked) < 1000
     assert no_thread_fetches()
+
+
+@pytest.mark.parametrize("error", DOUBTFUL)
+@pytest.mark.parametrize(
+    "good",
+    [range(2950, 3000), range(1500, 1900), range(2999, 3000), range(0, 3000, 1000)],
+    ids=["at the end", "in the middle", "the very last", "here and there"],
+)
+def test_refused_records_starve_no_good_ones_however_many_they_are(error: type[Exception], good: range) -> None:
+    def fetch(record_id: str) -> str:
+        if int(record_id) not in good:
+            raise error("It is refused.")
+        return record_id
+
+    wanted, came = {str(number) for number in good}, set[str]()
+    left = [str(number) for number in range(3000)]
+    for _ in range(60):  # runs: what failed in one is not asked for first in the next
+        failed = set[str]()
+        with suppress(error):
+            for entry in fetch_each(fetch, left, workers=64):
+                (failed if isinstance(entry, Failure) else came).add(
+                    entry.record_id if isinstance(entry, Failure) else entry
+                )
+        left = [record_id for record_id in left if record_id not in failed | came]
+        if came == wanted:
+            break
+
+    assert came == wanted
+
+
+@pytest.mark.parametrize("error", DOUBTFUL)
+def test_good_ones_behind_a_thousand_refused_ones_come_at_once(error: type[Exception]) -> None:
+    def fetch(record_id: str) -> str:
+        if int(record_id) < 1300:
+            raise error("It is refused.")
+        return record_id
+
+    entries: list[str | Failure] = []
+    with suppress(error):
+        entries.extend(fetch_each(fetch, [str(number) for number in range(1350)], workers=64))
+
+    assert {entry for entry in entries if not isinstance(entry, Failure)} == {str(n) for n in range(1300, 1350)}
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_before_giving_up_records_from_all_over_the_list_are_asked_for(kind: Callable[[list[str]], Any]) -> None:
+    asked = []
+
+    def fetch(record_id: str) -> str:
+        asked.append(int(record_id))
+        raise RejectedRequestError("It is refused.")
+
+    with pytest.raises(RejectedRequestError) as caught:
+        list(fetch_each(fetch, kind([str(number) for number in range(5000)]), workers=8))
+
+    assert 4999 in asked, "the very last"
+    assert SAMPLE - 2 <= len([number for number in asked if number > ASKED_FOR]) <= SAMPLE
+    assert len(asked) <= 2 * ASKED_FOR
+    assert caught.value.left + len(asked) >= 5000 - ASKED_FOR
+    assert str(caught.value) == f"It is refused; {caught.value.left:,} records were left for the next run."
+    assert no_thread_fetches()
+
+
+def test_a_record_that_has_not_begun_is_left_out_and_shows_that_the_provider_works() -> None:
+    def fetch(record_id: str) -> str:
+        if record_id == "0":
+            raise NotYetError("It has no date.")
+        raise RejectedRequestError("It is refused.")
+
+    came = list(fetch_each(fetch, map(str, range(3)), workers=4))
+
+    assert {entry.record_id for entry in came if isinstance(entry, Failure)} == {"1", "2"}
+    assert len(came) == 2
 
 
 def test_ids_are_taken_as_they_are_needed() -> None:

@@ -1,17 +1,21 @@
 """JSON over HTTP: what is tried again and for how long, what fails at once, and that no digit of a price is lost."""
 
+import resource
+import socket
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from threading import Timer
+from threading import Thread, Timer
 from time import perf_counter
 from typing import Any
 
 import pytest
 
+from sync.elevenlabs import ElevenLabsClient
 from sync.errors import (
     ProviderDownError,
     ProviderError,
@@ -21,7 +25,8 @@ from sync.errors import (
     TransientError,
     UnexpectedAnswerError,
 )
-from sync.http import JsonClient, RetryPolicy, retry_after
+from sync.http import LARGEST_BODY, JsonClient, RetryPolicy, retry_after
+from sync.twilio import TwilioClient
 from tests.scripted_server import CLOSED, Answer, ScriptedServer
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
@@ -31,7 +36,7 @@ QUICK = RetryPolicy(
     budget=timedelta(seconds=3), first_pause=timedelta(milliseconds=5), longest_pause=timedelta(milliseconds=10)
 )
 BRIEF = RetryPolicy(budget=timedelta(seconds=0.4), first_pause=QUICK.first_pause, longest_pause=QUICK.longest_pause)
-SLOW = RetryPolicy(budget=timedelta(seconds=60), first_pause=timedelta(seconds=30))
+GROWING = RetryPolicy(budget=timedelta(seconds=2), first_pause=timedelta(seconds=0.1))
 IMPATIENT = timedelta(seconds=0.15)
 
 
@@ -43,8 +48,14 @@ def server() -> Iterator[ScriptedServer]:
 
 @contextmanager
 def client_of(server: ScriptedServer, **changes: Any) -> Iterator[JsonClient]:
+    with client_at(server.url, **changes) as client:
+        yield client
+
+
+@contextmanager
+def client_at(url: str, **changes: Any) -> Iterator[JsonClient]:
     plain: dict[str, Any] = {"explain": lambda _: None, "setting": "ACME_BASE_URL", "headers": {"xi-api-key": KEY}}
-    client = JsonClient("Acme", server.url, **plain | {"retries": QUICK} | changes)
+    client = JsonClient("Acme", url, **plain | {"retries": QUICK} | changes)
     try:
         yield client
     finally:
@@ -146,16 +157,18 @@ def test_what_does_not_pass_is_given_up_when_the_time_budget_is_spent(
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("pause", ["0", " 0 ", "Wed, 10 Jun 2020 10:41:03 GMT"])
-def test_a_pause_that_the_provider_names_takes_the_place_of_our_own(
+def test_a_pause_that_the_provider_names_never_makes_our_own_shorter(
     server: ScriptedServer, status: int, pause: str
 ) -> None:
-    server.on("/calls", Answer(status=status, headers={"Retry-After": pause}), FINE)
+    """A provider that says 0, or has another clock than we, would else be asked hundreds of times a second."""
+    server.on("/calls", Answer(status=status, headers={"Retry-After": pause}))
     begin = perf_counter()
 
-    with client_of(server, retries=SLOW) as client:
+    with client_of(server, retries=GROWING) as client, pytest.raises(TransientError):
         client.get("/calls")
 
-    assert perf_counter() - begin < 5, "our own pause would have been 30 seconds"
+    assert perf_counter() - begin < 5
+    assert len(server.requests) <= 6, "after 0.1, 0.2, 0.4 and 0.8 seconds the budget of 2 seconds is used up"
 
 
 def test_a_pause_that_the_provider_names_is_kept(server: ScriptedServer) -> None:
@@ -316,3 +329,84 @@ def test_many_threads_may_share_a_client(server: ScriptedServer) -> None:
 
     assert answers == [{"is": "fine"}] * 32
     assert server.most_at_once > 4
+
+
+NESTED = b"[" * 100_000 + b"]" * 100_000
+OBJECTS = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+
+
+@pytest.mark.parametrize("body", [NESTED, OBJECTS, b'{"calls": ' + NESTED + b"}"])
+def test_an_answer_that_is_nested_without_end_is_like_any_other_that_is_no_json(
+    server: ScriptedServer, body: bytes
+) -> None:
+    server.on("/calls", Answer(body=body), FINE)
+
+    with client_of(server) as client:
+        with pytest.raises(UnexpectedAnswerError):
+            client.get("/calls")
+        assert client.get("/calls") == {"is": "fine"}, "the next request is none the worse"
+
+
+def test_a_refusal_that_is_nested_without_end_is_still_a_refusal(server: ScriptedServer) -> None:
+    server.on("/2010-04-01/Accounts/AC1/Calls.json", Answer(status=422, body=NESTED))
+    server.on("/v1/convai/conversations", Answer(status=422, body=NESTED))
+
+    with (
+        TwilioClient("AC1", ("AC1", "x"), base_url=server.url, retries=QUICK) as twilio,
+        ElevenLabsClient("key", base_url=server.url, retries=QUICK) as elevenlabs,
+    ):
+        for client in (twilio, elevenlabs):
+            with pytest.raises(RejectedRequestError):
+                client.server_time()
+
+
+def test_a_body_of_a_page_may_be_large_but_not_without_bound(server: ScriptedServer) -> None:
+    page = b'["' + b"x" * (LARGEST_BODY - 4) + b'"]'
+    server.on("/calls", Answer(body=page), Answer(body=page + b" "), FINE)
+
+    with client_of(server) as client:
+        assert len(client.get("/calls")[0]) == LARGEST_BODY - 4
+        with pytest.raises(UnexpectedAnswerError, match="more than 64 MB; check that ACME_BASE_URL is its API"):
+            client.get("/calls")
+        assert client.get("/calls") == {"is": "fine"}
+
+
+def test_a_small_body_that_unpacks_to_a_gigabyte_is_dropped_on_the_way(server: ScriptedServer) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join(packer.compress(b" " * 10**7) for _ in range(100)) + packer.flush()
+    server.on("/calls", Answer(body=packed, headers={"Content-Encoding": "gzip"}), FINE)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with client_of(server) as client:
+        with pytest.raises(UnexpectedAnswerError, match="more than 64 MB"):
+            client.get("/calls")
+        assert client.get("/calls") == {"is": "fine"}
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024, "kilobytes"
+
+
+def test_a_body_without_end_ends() -> None:
+    """It comes faster than the time-out: only its size can end it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def pour() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                for _ in range(10_000):
+                    connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+
+        pouring = Thread(target=pour)
+        pouring.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with client_at(address) as client, pytest.raises(UnexpectedAnswerError, match="more than 64 MB"):
+            client.get("/calls")
+        pouring.join()
+
+
+def test_a_number_of_thousands_of_digits_is_read_and_judged_by_its_field(server: ScriptedServer) -> None:
+    server.on("/calls", Answer(body=f'{{"price": {"9" * 5000}, "sid": "CA1"}}'))
+
+    with client_of(server) as client:
+        assert client.get("/calls") == {"price": Decimal("9" * 5000), "sid": "CA1"}

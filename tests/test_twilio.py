@@ -191,15 +191,28 @@ def test_the_list_ends_where_twilio_names_no_next_page(
     assert sids(twilio.calls_since(SINCE)) == [sid_of(1)]
 
 
-@pytest.mark.parametrize(
-    "uri", ["https://evil.example/Calls.json", "//evil.example/Calls.json", "Calls.json?Page=1", 7, ["/Calls.json"]]
-)
+@pytest.mark.parametrize("uri", [7, 0, True, False, ["/Calls.json"], [], {"is": "/Calls.json"}, {}])
+def test_a_next_page_that_is_no_text_keeps_what_came_and_is_an_error(
+    server: ScriptedServer, twilio: TwilioClient, uri: object
+) -> None:
+    server.on(LIST, page(call(), next_page_uri=uri))
+    legs = twilio.calls_since(SINCE)
+
+    assert sids(iter([next(legs)])) == [sid_of(1)]
+    with pytest.raises(UnexpectedAnswerError, match="its list goes on, but not where; what came is kept"):
+        next(legs)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("uri", ["https://evil.example/Calls.json", "//evil.example/Calls.json", "Calls.json?Page=1"])
 def test_a_next_page_elsewhere_is_not_asked(server: ScriptedServer, twilio: TwilioClient, uri: object) -> None:
     server.on(LIST, page(call(), next_page_uri=uri))
 
-    with pytest.raises(UnexpectedAnswerError, match="leads to another server; the key was not sent there"):
-        list(twilio.calls_since(SINCE))
+    legs = twilio.calls_since(SINCE)
 
+    assert sids(iter([next(legs)])) == [sid_of(1)], "what came is kept"
+    with pytest.raises(UnexpectedAnswerError, match="leads to another server; the key was not sent there"):
+        next(legs)
     assert len(server.requests) == 1
 
 
@@ -438,6 +451,101 @@ def test_who_is_no_number_never_becomes_ours(party: str | None) -> None:
     assert incoming.our_number is None
     assert outgoing.our_number is None
     assert incoming.to_number == (party or None), "what Twilio said is kept"
+
+
+TRUNK_FORMS = [
+    *("sip:+34910000001@public-vip.ie1.twilio.com", "sip:34910000001@203.0.113.9:5060;transport=tls"),
+    *("sips:+34910000001@pbx.example.com;region=us1", '"Front desk" <sip:+34910000001@pbx.example.com>'),
+    *("tel:+34910000001", "34910000001", "0034910000001", "+34 910 00 00 01"),
+]
+
+
+@pytest.mark.parametrize("party", TRUNK_FORMS)
+def test_our_number_on_a_trunk_is_read_in_every_form_whatever_the_other_side_is(party: str) -> None:
+    for other in ("+34910000002", "sip:+34910000002@carrier.example.com", "anonymous", None):
+        incoming = leg_of(direction="trunking-originating", to=party, **{"from": other})
+        outgoing = leg_of(direction="trunking-terminating", to=other, **{"from": party})
+
+        assert (incoming.our_number, outgoing.our_number) == ("+34910000001", "+34910000001")
+        assert (incoming.to_number, outgoing.from_number) == (party, party), "what Twilio said is kept"
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound-api", "outbound-dial"])
+@pytest.mark.parametrize("party", [form for form in TRUNK_FORMS if not form.startswith(("tel:", "+"))])
+def test_such_an_address_is_nobodys_on_any_other_leg(direction: str, party: str) -> None:
+    assert leg_of(direction=direction, to=party, **{"from": party}).our_number is None
+
+
+@pytest.mark.parametrize(
+    ("direction", "side"), [("inbound", "to"), ("outbound-api", "from"), ("outbound-dial", "from")]
+)
+def test_a_whatsapp_call_belongs_to_the_number_in_its_address(direction: str, side: str) -> None:
+    leg = leg_of(direction=direction, **{"to": CALLER, "from": CALLER} | {side: "whatsapp:+34910000001"})
+
+    assert leg.our_number == "+34910000001"
+
+
+@pytest.mark.parametrize("status", ["queued", "initiated", "ringing"])
+def test_a_call_that_waits_for_its_turn_without_a_date_is_left_out_without_a_failure(
+    server: ScriptedServer, twilio: TwilioClient, status: str
+) -> None:
+    waiting = call(sid="CA1", status=status, start_time=None, date_created=None, duration=None, price=None)
+    server.on(LIST, page(waiting, call(sid="CA2")))
+    server.on(LIST.replace("Calls.json", "Calls/CA1.json"), Answer(body=waiting))
+
+    assert sids(twilio.calls_since(SINCE)) == ["CA2"]
+    assert list(twilio.calls(["CA1"])) == []
+
+
+def test_an_answer_about_another_call_is_a_failure_of_the_one_asked_for(
+    server: ScriptedServer, twilio: TwilioClient
+) -> None:
+    server.on(LIST.replace("Calls.json", "Calls/CA1.json"), Answer(body=call(sid="CA2")))
+
+    (failure,) = twilio.calls(["CA1"])
+
+    assert isinstance(failure, Failure)
+    assert (failure.record_id, failure.is_gone) == ("CA1", False)
+    assert failure.error == "Twilio answered with another call than the one that was asked for."
+
+
+@pytest.mark.parametrize(
+    ("date", "why"),
+    [
+        ("Fri, 31 Dec 9999 23:59:59 +0000", "its start, 9999-12-31, lies in the future"),
+        ("Sat, 21 Nov 2026 17:00:00 +0000", "its start, 2026-11-21, lies in the future"),
+        ("Thu, 01 Jan 1970 00:00:00 +0000", "its start, 1970-01-01, is too long ago"),
+        ("Mon, 01 Jan 0001 00:00:00 +0000", "its start, 2001-01-01, is too long ago"),  # so mail programs read it
+    ],
+)
+def test_a_call_of_another_age_is_a_failure_and_not_passed_over(
+    server: ScriptedServer, twilio: TwilioClient, date: str, why: str
+) -> None:
+    server.on(LIST, page(call(sid="CA1", start_time=date), call(sid="CA2")))
+
+    bad, good = twilio.calls_since(SINCE)
+
+    assert isinstance(good, CallLeg)
+    assert isinstance(bad, Failure)
+    assert (bad.record_id, bad.error) == ("CA1", f"Twilio sent a call that cannot be read: {why}.")
+
+
+@pytest.mark.parametrize(
+    ("value", "record_id"),
+    [("CA\ud83d", ""), ("CA\x001", ""), ("CA\n1", ""), ("C" * 10**6, ""), (5, ""), ({"a": 1}, "")],
+)
+@pytest.mark.parametrize("name", ["sid", "parent_call_sid"])
+def test_an_id_that_no_store_could_keep_is_a_failure_and_the_others_are_read(
+    server: ScriptedServer, twilio: TwilioClient, name: str, value: object, record_id: str
+) -> None:
+    server.on(LIST, page(call(sid="CA1"), call(**{"sid": "CA2"} | {name: value}), call(sid="CA3")))
+
+    first, bad, last = twilio.calls_since(SINCE)
+
+    assert isinstance(first, CallLeg)
+    assert isinstance(last, CallLeg)
+    assert isinstance(bad, Failure)
+    assert bad.record_id == (record_id if name == "sid" else "CA2")
 
 
 @pytest.mark.parametrize("status", ["initiated", "COMPLETED", "brand-new"])
