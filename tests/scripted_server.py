@@ -75,6 +75,10 @@ class ScriptedServer:
         """Answer requests for a path (or a path with its raw query) in this order; the last answer stays."""
         self._scripts[target].extend(answers)
 
+    def from_now_on(self, target: str, *answers: Answer) -> None:
+        """Forget what was to be answered, and answer so."""
+        self._scripts[target] = deque(answers)
+
     def answer(self, request: Request) -> Answer:
         with self._lock:
             self.requests.append(request)
