@@ -6,7 +6,17 @@ from demo.agents import Agent
 from demo.charges import Charges
 from demo.legs import Leg
 
+TEXT_SOURCES = ("whatsapp", "twilio_sms")
 GREETING = 2  # seconds that a conversation counts as only initiated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLine:
+    """Who spoke with whom where Twilio has no leg of it: `written` is the agency's `number` as ElevenLabs shows it."""
+
+    number: str
+    written: str
+    party: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +27,7 @@ class Conversation:
     agent: Agent
     trade: str
     leg: Leg | None
+    line: OwnLine | None
     source: str
     visitor: str
     started: int
@@ -37,7 +48,7 @@ class Conversation:
 
     @property
     def text_only(self) -> bool:
-        return self.source == "whatsapp"
+        return self.source in TEXT_SOURCES
 
     def status_at(self, now: int) -> str:
         if now >= self.analysed:

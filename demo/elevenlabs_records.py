@@ -79,7 +79,7 @@ def metadata(talk: Conversation, now: int) -> Record:
         "call_duration_secs": talk.duration_at(now),
         "cost": cost(talk) if is_billed else None,
         "cost_fiat": cost_fiat(talk) if is_billed else None,
-        "authorization_method": "whatsapp" if talk.text_only else "public",
+        "authorization_method": "whatsapp" if talk.source == "whatsapp" else "public",
         "charging": charging(talk.charges, is_old=talk.is_old) if is_billed else charging_to_come(),
         "phone_call": phone_call(talk),
         "batch_call": None,
@@ -91,8 +91,8 @@ def metadata(talk: Conversation, now: int) -> Record:
         "initiator_id": None,
         "conversation_initiation_source": talk.source,
         "timezone": None,
-        "whatsapp": whatsapp(talk) if talk.text_only else None,
-        "sms": None,
+        "whatsapp": whatsapp(talk) if talk.source == "whatsapp" else None,
+        "sms": sms(talk),
         "voice_rewards": [],
         "deletion_settings": {
             "deletion_time_unix_secs": None,
@@ -105,6 +105,17 @@ def metadata(talk: Conversation, now: int) -> Record:
 def phone_call(talk: Conversation) -> Record | None:
     """Name both sides and the Twilio leg, or nothing for a conversation without a phone."""
     leg = talk.leg
+    if talk.line and talk.source == "sip_trunk":
+        return {
+            "type": "sip_trunking",
+            "direction": "inbound",
+            "phone_number_id": phone_number_id(talk.line.number),
+            "agent_number": talk.line.written,
+            "external_number": talk.line.party,
+            "call_id": None,
+            "call_sid": f"SCL_{digest('trunk', talk.conversation_id)[:12]}",
+            "sip_header_dynamic_variables": {},
+        }
     if leg is None or leg.line_number is None:
         return None
     return {
@@ -118,13 +129,24 @@ def phone_call(talk: Conversation) -> Record | None:
     }
 
 
+def sms(talk: Conversation) -> Record | None:
+    if talk.line is None or talk.source != "twilio_sms":
+        return None
+    return {
+        "direction": "inbound",
+        "phone_number_id": phone_number_id(talk.line.number),
+        "sms_user_phone_number": talk.line.party,
+        "agent_phone_number": talk.line.written,
+    }
+
+
 def whatsapp(talk: Conversation) -> Record:
     return {"direction": "inbound", "whatsapp_phone_number_id": "wa_lucia", "whatsapp_user_id": talk.visitor}
 
 
 def direction(talk: Conversation) -> str | None:
     if talk.leg is None:
-        return None
+        return "inbound" if talk.line else None
     return "inbound" if talk.leg.direction == "inbound" else "outbound"
 
 

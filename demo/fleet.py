@@ -12,12 +12,13 @@ YOUNGEST_DAYS = 21
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A phone number that the agency rents, and the agent that answers it."""
+    """A phone number that the agency rents, and the agent that answers it. `pbx`: the client's own telephone system."""
 
     number: str
     label: str
     agent: Agent
     is_registered: bool = True
+    pbx: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ class Workspace:
     lines: tuple[Line, ...]
     chat_agent: Agent | None = None
     chats_per_day: float = 0.0
+    trunk_talks_per_day: float = 0.0  # with an agent behind a carrier's SIP trunk, not Twilio's
+    sms_per_day: float = 0.0
+    whatsapp: float = 0.0  # of the inbound calls
     is_youngest: bool = False
 
 
@@ -45,6 +49,7 @@ DENTAL = Workspace(
     calls_per_day=27,
     outbound=0.45,
     talk_seconds=130,
+    sms_per_day=1,
     lines=(
         Line(number="+12125550101", label="Brightwater main", agent=named("Brightwater reception")),
         Line(number="+12125550102", label="Brightwater reminders", agent=named("Brightwater reminders")),
@@ -93,6 +98,7 @@ RESTAURANT = Workspace(
     calls_per_day=24,
     outbound=0.08,
     talk_seconds=80,
+    whatsapp=0.03,
     lines=(Line(number="+442079460001", label="Trattoria Lucia", agent=named("Lucia reservations")),),
     chat_agent=named("Lucia WhatsApp"),
     chats_per_day=2,
@@ -106,8 +112,14 @@ LAW = Workspace(
     talk_seconds=260,
     lines=(
         Line(number="+442079460002", label="Whitcombe reception", agent=named("Whitcombe intake")),
-        Line(number="+442079460003", label="Whitcombe new clients", agent=named("Whitcombe intake")),
+        Line(
+            number="+442079460003",
+            label="Whitcombe new clients",
+            agent=named("Whitcombe intake"),
+            pbx="pbx.whitcombe.example.com",
+        ),
     ),
+    trunk_talks_per_day=1,
 )
 SHOP = Workspace(
     name="Fernway Outfitters",

@@ -4,10 +4,11 @@ from random import Random
 
 from demo.agents import Agent
 from demo.charges import NOTHING, Charges, charge
-from demo.conversations import Conversation
-from demo.fleet import Fleet, Workspace
+from demo.conversations import TEXT_SOURCES, Conversation, OwnLine
+from demo.fleet import Fleet, Line, Workspace
 from demo.identifiers import CONVERSATION, digest, identifier
 from demo.legs import Leg
+from demo.parties import typed
 
 HOURS_PER_DAY = 24
 OLD_PART = 9  # the first ninth of the history predates costs in dollars …
@@ -34,18 +35,28 @@ class Interviews:
     def without_a_phone(self, agent: Agent, started: int, ended: int) -> Conversation:
         return self._held(agent, None, agent.source, started, ended)
 
+    def behind_a_trunk(self, line: Line, party: str, started: int, ended: int) -> Conversation:
+        own = OwnLine(number=line.number, written=typed(line.number, self._random.randrange(3)), party=party)
+        return self._held(line.agent, None, "sip_trunk", started, ended, own)
+
+    def by_sms(self, line: Line, party: str, started: int, ended: int) -> Conversation:
+        own = OwnLine(number=line.number, written=line.number, party=party)
+        return self._held(line.agent, None, "twilio_sms", started, ended, own)
+
     def never_connected(self, agent: Agent, leg: Leg) -> Conversation:
         """Make the failed conversation of a call that nobody picked up: no words, no cost."""
         end = leg.course.ended
         return self._made_of(agent, leg, "twilio", end, end, turns=0, error=DIAL_ERROR, charges=NOTHING)
 
-    def _held(self, agent: Agent, leg: Leg | None, source: str, started: int, ended: int) -> Conversation:
+    def _held(
+        self, agent: Agent, leg: Leg | None, source: str, started: int, ended: int, line: OwnLine | None = None
+    ) -> Conversation:
         turns = min(MOST_TURNS, max(FEWEST_TURNS, (ended - started) // SECONDS_PER_TURN))
         charges = charge(
-            self._random, agent, started=started, seconds=ended - started, turns=turns, text_only=source == "whatsapp"
+            self._random, agent, started=started, seconds=ended - started, turns=turns, text_only=source in TEXT_SOURCES
         )
         error = CRASH if self._random.random() < CRASHES else None
-        return self._made_of(agent, leg, source, started, ended, turns=turns, error=error, charges=charges)
+        return self._made_of(agent, leg, source, started, ended, line, turns=turns, error=error, charges=charges)
 
     def _made_of(
         self,
@@ -54,6 +65,7 @@ class Interviews:
         source: str,
         started: int,
         ended: int,
+        line: OwnLine | None = None,
         *,
         turns: int,
         error: tuple[int, str] | None,
@@ -65,6 +77,7 @@ class Interviews:
             agent=agent,
             trade=self._workspace.trade,
             leg=leg,
+            line=line,
             source=source,
             visitor=digest(*self._origin, self._made, "visitor")[:12],
             started=started,

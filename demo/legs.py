@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from demo.courses import Course
 
+UNDATED = "0123"  # last digit of the sid of a call that has no date while it is queued: every fourth
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
@@ -47,6 +49,11 @@ class Leg:
             return None
         return self.course.answered if self.is_answered_at(now) else self.course.created
 
+    def dated_at(self, now: int) -> int | None:
+        """Return the creation time shown at `now`: some of the queued calls have none yet."""
+        is_queued = now < self.course.dialled
+        return None if is_queued and self.sid[-1] in UNDATED else self.created
+
     def end_at(self, now: int) -> int | None:
         return self.course.ended if self.is_over_at(now) else None
 
@@ -58,6 +65,8 @@ class Leg:
     def price_at(self, now: int) -> int | None:
         return self.price if now >= self.priced else None
 
-    def updated_at(self, now: int) -> int:
+    def updated_at(self, now: int) -> int | None:
         """Twilio leaves date_updated at the end time: a price that comes later does not move it."""
+        if self.dated_at(now) is None:
+            return None
         return self.end_at(now) or self.start_at(now) or self.created

@@ -53,8 +53,25 @@ def passed_on_from(random: Random, original: str, line_number: str) -> str:
     return WITHHELD_NAMES.get(original, original) if random.random() < 0.5 else original
 
 
+def address(number: str, pbx: str, form: int) -> str:
+    """Write a number as SIP trunks do, each in a form of its own."""
+    return (
+        f"sip:{number}@{pbx}",
+        f"sip:{number}@{pbx};region=ie1;transport=tls",
+        f"sip:{number[1:]}@203.0.113.9:5060;transport=tcp",
+        f"sips:{number}@{pbx}:5061",
+    )[form]
+
+
+def typed(number: str, form: int) -> str:
+    """Write a number as somebody typed it into the settings of a trunk."""
+    return (number[1:], f"00{number[1:]}", f"+{number[1:3]} {number[3:5]} {number[5:9]} {number[9:]}")[form]
+
+
 def tariff(direction: str, party: str) -> str:
     """Return the price list entry for a leg whose far end is `party`."""
+    if direction.startswith("trunking-"):
+        return "trunk"
     kind = party.split(":", 1)[0]
     if kind in ("client", "sip"):
         return kind

@@ -17,7 +17,14 @@ PLATFORM_PRICES = {"voice": 8_000_000, "burst": 16_000_000, "silence": 400_000} 
 TEXT_MESSAGE_PRICE = 300_000
 
 # Twilio rounds up to the minute and prices with five decimals.
-LEG_PRICES = {"inbound": 850_000, "outbound": 1_400_000, "client": 400_000, "sip": 400_000, "gb": 1_580_000}
+LEG_PRICES = {
+    "inbound": 850_000,
+    "outbound": 1_400_000,
+    "client": 400_000,
+    "sip": 400_000,
+    "trunk": 450_000,
+    "gb": 1_580_000,
+}
 
 
 def token_price(model: str, category: str, tokens: int) -> int:

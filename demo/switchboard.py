@@ -28,6 +28,17 @@ class Switchboard:
         caller, called = (party, line.number) if direction == "inbound" else (line.number, party)
         return self._leg(course, direction, caller, called, far_end=party, line_number=line.number)
 
+    def on_trunk(self, course: Course, line: Line, party: str, pbx: str, *, is_inbound: bool) -> Leg:
+        """Make the leg between the outside world and a client's own telephone system behind an Elastic SIP trunk."""
+        ours = parties.address(line.number, pbx, self._random.randrange(4))
+        direction = "trunking-originating" if is_inbound else "trunking-terminating"
+        caller, called = (party, ours) if is_inbound else (ours, party)
+        return self._leg(course, direction, caller, called, far_end=party, line_number=line.number)
+
+    def on_whatsapp(self, course: Course, line: Line, party: str) -> Leg:
+        caller, called = f"whatsapp:{party}", f"whatsapp:{line.number}"
+        return self._leg(course, "inbound", caller, called, far_end=party, line_number=line.number)
+
     def child(self, course: Course, parent: Leg, caller: str, called: str) -> Leg:
         return self._leg(course, "outbound-dial", caller, called, far_end=called, parent_sid=parent.sid)
 

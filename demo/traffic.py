@@ -20,7 +20,8 @@ BATCH_SHARE = 0.5  # of the outbound calls are started together and wait their t
 LONGEST_QUEUE = 900
 LONGEST_BEFORE_TRANSFER = 600  # with the queue: nothing begins later than an hour after its hour (see timeline)
 LOGGED_FAILURES = 0.3  # of the calls nobody picked up leave a failed conversation
-LONGEST_CHAT = {"whatsapp": 8 * 3600}  # people answer a message hours later
+PBX_SHARE = 0.25  # of the calls of a line with a telephone system of the client's own
+LONGEST_CHAT = {"whatsapp": 8 * 3600, "twilio_sms": 3600}  # people answer a message hours later
 ORDINARY_CHAT = 480
 
 
@@ -40,10 +41,16 @@ class Traffic:
             self._call()
         for _ in range(poisson(random, workspace.chats_per_day * share)):
             self._chat()
+        for _ in range(poisson(random, workspace.trunk_talks_per_day * share)):
+            self._talk_behind_a_trunk()
+        for _ in range(poisson(random, workspace.sms_per_day * share)):
+            self._text_messages()
 
     def _call(self) -> None:
         line = self._random.choice(self._workspace.lines)
-        if self._random.random() < self._workspace.outbound:
+        if line.pbx and self._random.random() < PBX_SHARE:
+            self._over_the_trunk(line, line.pbx)
+        elif self._random.random() < self._workspace.outbound:
             self._outbound(line)
         else:
             self._inbound(line)
@@ -55,6 +62,10 @@ class Traffic:
             self._missed(line, party, "inbound", in_vain(self._random, created, created, outcome))
             return
         course = answered(created, created, self._random.randint(1, 6), self._talk())
+        if self._workspace.whatsapp and self._random.random() < self._workspace.whatsapp:
+            customer = parties.customer(self._random, line.number)
+            self.legs.append(self._switchboard.on_whatsapp(course, line, customer))
+            return
         handling = self._random.random()
         if handling < MENU_SHARE:
             self.legs.append(self._switchboard.parent(course, "inbound", line, party))
@@ -74,6 +85,13 @@ class Traffic:
             self._handled(line, party, "outbound-api", course)
         else:
             self._missed(line, party, "outbound-api", in_vain(self._random, created, dialled, outcome))
+
+    def _over_the_trunk(self, line: Line, pbx: str) -> None:
+        """People speak on both sides; no agent takes part."""
+        party, created = parties.customer(self._random, line.number), self._moment()
+        is_inbound = self._random.random() >= self._workspace.outbound
+        course = answered(created, created, self._random.randint(1, 20), self._talk())
+        self.legs.append(self._switchboard.on_trunk(course, line, party, pbx, is_inbound=is_inbound))
 
     def _handled(self, line: Line, party: str, direction: str, course: Course) -> None:
         """An agent speaks from the answer to the end."""
@@ -117,6 +135,19 @@ class Traffic:
         started = self._moment()
         seconds = self._random.randint(30, LONGEST_CHAT.get(agent.source, ORDINARY_CHAT))
         self.conversations.append(self._interviews.without_a_phone(agent, started, started + seconds))
+
+    def _talk_behind_a_trunk(self) -> None:
+        line = next(line for line in self._workspace.lines if line.pbx)
+        started = self._moment()
+        party = parties.customer(self._random, line.number)
+        self.conversations.append(self._interviews.behind_a_trunk(line, party, started, started + self._talk()))
+
+    def _text_messages(self) -> None:
+        line = self._workspace.lines[-1]
+        started = self._moment()
+        seconds = self._random.randint(30, LONGEST_CHAT["twilio_sms"])
+        party = parties.customer(self._random, line.number)
+        self.conversations.append(self._interviews.by_sms(line, party, started, started + seconds))
 
     def _queued(self) -> tuple[int, int]:
         """Return when a call of the hour's batch is created, and when its turn comes."""

@@ -31,7 +31,7 @@ def call_record(leg: Leg, now: int) -> Record:
     call_path = f"{ACCOUNT_PATH}/Calls/{leg.sid}"
     return {
         "sid": leg.sid,
-        "date_created": rfc_2822(leg.created),
+        "date_created": rfc_2822(leg.dated_at(now)),
         "date_updated": rfc_2822(leg.updated_at(now)),
         "parent_call_sid": leg.parent_sid,
         "account_sid": ACCOUNT_SID,
@@ -54,7 +54,8 @@ def call_record(leg: Leg, now: int) -> Record:
         "group_sid": None,
         "caller_name": None if leg.direction == "inbound" else "",
         "queue_time": str((min(now, leg.course.dialled) - leg.created) * 1000),
-        "trunk_sid": "",  # the wire says "", although the specification only allows null or a TK sid
+        # The wire says "", although the specification only allows null or a TK sid.
+        "trunk_sid": trunk_sid(leg) if leg.direction.startswith("trunking-") else "",
         "uri": f"{call_path}.json",
         "subresource_uris": {name: f"{call_path}/{page}.json" for name, page in SUBRESOURCES.items()},
     }
@@ -91,6 +92,10 @@ def number_record(line: Line) -> Record:
 
 def number_sid(number: str) -> str:
     return f"PN{digest('number', number)[:32]}"
+
+
+def trunk_sid(leg: Leg) -> str:
+    return f"TK{digest('trunk', leg.line_number)[:32]}"
 
 
 def rfc_2822(moment: int | None) -> str | None:

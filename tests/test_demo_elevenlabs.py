@@ -265,7 +265,8 @@ def test_the_plan_absorbs_the_first_days_of_each_month(every_detail: list[dict[s
 def test_a_conversation_on_the_phone_names_a_call_that_twilio_knows(
     elevenlabs: httpx.Client, every_detail: list[dict[str, Any]]
 ) -> None:
-    phone_calls = [detail["metadata"]["phone_call"] for detail in every_detail if detail["metadata"]["phone_call"]]
+    every_call = [detail["metadata"]["phone_call"] for detail in every_detail if detail["metadata"]["phone_call"]]
+    phone_calls = [phone_call for phone_call in every_call if phone_call["type"] == "twilio"]
     lines = {line.number for line in LINES}
 
     for phone_call in phone_calls[:200]:
@@ -276,6 +277,23 @@ def test_a_conversation_on_the_phone_names_a_call_that_twilio_knows(
         assert call[theirs] == phone_call["external_number"]
         assert phone_call["agent_number"] in lines
     assert len(phone_calls) > 0.85 * len(every_detail)
+
+
+def test_numbers_of_a_trunk_come_as_somebody_typed_them_and_those_of_text_messages_apart(
+    every_detail: list[dict[str, Any]],
+) -> None:
+    metadata = [detail["metadata"] for detail in every_detail]
+    typed = [each["phone_call"] for each in metadata if (each["phone_call"] or {}).get("type") == "sip_trunking"]
+    texted = [each for each in metadata if each["sms"]]
+
+    assert typed
+    assert not {each["agent_number"] for each in typed} & {line.number for line in LINES}
+    assert all(each["call_sid"].startswith("SCL_") for each in typed)
+    assert texted
+    assert all(each["phone_call"] is None and each["text_only"] for each in texted)
+    assert {each["conversation_initiation_source"] for each in texted} == {"twilio_sms"}
+    assert {each["sms"]["agent_phone_number"] for each in texted} <= {line.number for line in LINES}
+    assert len(typed) + len(texted) < 0.05 * len(metadata), "in moderation"
 
 
 def test_charges_are_null_until_the_conversation_is_analysed(elevenlabs: httpx.Client, clock: Clock) -> None:

@@ -103,8 +103,10 @@ def test_every_kind_of_call_occurs(legs: list[Leg]) -> None:
     unpriced = [leg for leg in legs if leg.course.outcome == "completed" and leg.price is None]
 
     assert outcomes.keys() == {"completed", "no-answer", "busy", "failed", "canceled"}
-    assert {leg.direction for leg in legs} == {"inbound", "outbound-api", "outbound-dial"}
-    assert {"client", "sip", "+266696687", "ANONYMOUS"} <= parties
+    trunk = {"trunking-originating", "trunking-terminating"}
+    assert {leg.direction for leg in legs} == {"inbound", "outbound-api", "outbound-dial", *trunk}
+    assert 0.001 < sum(leg.direction in trunk for leg in legs) / len(legs) < 0.03
+    assert {"client", "sip", "sips", "whatsapp", "+266696687", "ANONYMOUS"} <= parties
     assert any((leg.duration_at(SECONDS) or 0) > 3600 for leg in legs)
     assert 0.001 < len(unpriced) / len(legs) < 0.006
     assert all(leg.called.startswith("client:") and leg.parent_sid for leg in unpriced)
@@ -150,7 +152,7 @@ def test_clients_differ_in_when_they_are_called(legs: list[Leg]) -> None:
     by_number: dict[str, list[datetime]] = {line.number: [] for line in LINES}
     for leg in legs:
         if leg.direction == "inbound":
-            by_number[leg.called].append(datetime.fromtimestamp(leg.created, UTC))
+            by_number[leg.line_number or ""].append(datetime.fromtimestamp(leg.created, UTC))
 
     def share(number: str, hours: range) -> float:
         return sum(moment.hour in hours for moment in by_number[number]) / len(by_number[number])

@@ -94,7 +94,7 @@ def test_every_value_of_a_call_is_a_string_or_null(twilio: httpx.Client) -> None
 def test_paging_yields_every_call_exactly_once_created_last_first(twilio: httpx.Client, size: int) -> None:
     found = [call for page in pages(twilio, PageSize=size) for call in page["calls"]]
 
-    created = [parsedate_to_datetime(call["date_created"]) for call in found]
+    created = [parsedate_to_datetime(call["date_created"]) for call in found if call["date_created"]]
     assert created == sorted(created, reverse=True)
     assert len({call["sid"] for call in found}) == len(found) == len(calls(twilio))
     assert min(created) < NOW - timedelta(days=3)
@@ -234,7 +234,9 @@ def test_bad_parameters_are_refused_with_twilios_code(twilio: httpx.Client, quer
 def test_a_queued_call_has_no_start_then_rings_and_moves_its_start_to_the_answer(
     twilio: httpx.Client, clock: Clock
 ) -> None:
-    leg = leg_that(lambda leg: bool(leg.course.answered) and leg.course.dialled > leg.created)
+    leg = leg_that(
+        lambda leg: bool(leg.course.answered) and leg.course.dialled > leg.created == leg.dated_at(leg.created)
+    )
     seen = []
 
     for moment in (leg.created, leg.course.dialled, leg.course.answered or 0, leg.course.ended):
@@ -249,6 +251,35 @@ def test_a_queued_call_has_no_start_then_rings_and_moves_its_start_to_the_answer
     assert starts[2] == starts[3] != starts[1]
     assert durations[:3] == (None, None, None)
     assert int(durations[3]) == leg.course.ended - (leg.course.answered or 0)
+
+
+def test_some_queued_calls_have_no_date_before_they_are_dialled(twilio: httpx.Client, clock: Clock) -> None:
+    leg = leg_that(lambda leg: leg.dated_at(leg.created) is None)
+
+    clock.set(leg.created)
+    queued = fetch(twilio, leg)
+    listed = calls(twilio, Status="queued")
+    clock.set(leg.course.dialled)
+    dialled = fetch(twilio, leg)
+
+    assert_matches("twilio", "/2010-04-01/Accounts/{AccountSid}/Calls/{Sid}.json", queued)
+    assert [queued[name] for name in ("date_created", "date_updated", "start_time", "end_time")] == [None] * 4
+    assert queued in listed
+    assert dialled["start_time"] == dialled["date_created"] is not None
+
+
+def test_a_trunk_writes_our_number_as_an_address_and_whatsapp_with_its_scheme(twilio: httpx.Client) -> None:
+    found = calls(twilio)
+    trunk = [call for call in found if call["direction"].startswith("trunking-")]
+    whatsapp = [call for call in found if call["to"].startswith("whatsapp:+")]
+
+    assert trunk
+    assert whatsapp
+    for call in trunk:
+        ours = call["to"] if call["direction"] == "trunking-originating" else call["from"]
+        assert ours.startswith(("sip:", "sips:"))
+        assert call["trunk_sid"].startswith("TK")
+        assert_matches("twilio", "/2010-04-01/Accounts/{AccountSid}/Calls/{Sid}.json", call)
 
 
 def test_a_call_does_not_exist_before_it_is_created(twilio: httpx.Client, clock: Clock) -> None:

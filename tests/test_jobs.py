@@ -27,6 +27,7 @@ from sync.models import SOURCES, CallLeg, Conversation, ConversationSummary, Fai
 from sync.runs import Conditions, open_run
 from sync.store import Store
 from sync.twilio import TwilioClient
+from tests.faults.truth import NUMBER_OF
 from tests.records import Sql, make_conversation, make_leg
 from tests.scripted_server import Answer, ScriptedServer
 
@@ -855,12 +856,13 @@ def owner_of(number: str | None, moment: datetime) -> str | None:
 
 
 def expected_of_twilio(calls: list[dict[str, Any]]) -> Totals:
+    calls = [call for call in calls if call["start_time"] or call["date_created"]]  # the others are not there yet
     by_sid = {call["sid"]: call for call in calls}
 
     def workspace_of(call: dict[str, Any]) -> str:
         parent = by_sid.get(call["parent_call_sid"])
         inherited = workspace_of(parent) if parent else UNASSIGNED
-        ours = call["to"] if call["direction"] == "inbound" else call["from"]
+        ours = NUMBER_OF.get(call["phone_number_sid"])
         moment = parsedate_to_datetime(call["start_time"] or call["date_created"])
         return inherited if inherited != UNASSIGNED else owner_of(ours, moment) or UNASSIGNED
 
@@ -885,7 +887,7 @@ def expected_of_elevenlabs(talks: list[dict[str, Any]]) -> Totals:
     totals: Totals = {}
     for talk in talks:
         metadata, charging = talk["metadata"], talk["metadata"]["charging"]
-        number = (metadata["phone_call"] or {}).get("agent_number")
+        number = NUMBER_OF.get((metadata["phone_call"] or metadata["sms"] or {}).get("phone_number_id"))
         started_at = datetime.fromtimestamp(metadata["start_time_unix_secs"], UTC)
         workspace = owner_of(number, started_at) or agents.get(talk["agent_id"]) or UNASSIGNED
         amounts = {

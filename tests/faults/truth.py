@@ -9,10 +9,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from demo import registry
-from demo.elevenlabs_records import conversation_record
-from demo.fleet import Fleet
+from demo.elevenlabs_records import conversation_record, phone_number_id
+from demo.fleet import LINES, Fleet
 from demo.timeline import Timeline
-from demo.twilio_records import call_record
+from demo.twilio_records import call_record, number_sid
 from sync.models import UNBILLED_CALL_STATUSES, ElevenLabsTotals, TwilioTotals
 from tests.records import Sql
 
@@ -21,6 +21,9 @@ CALL_DETAILS = ("direction", "from_number", "to_number", "price_unit")
 CHARGES = ("llm_price", "llm_charge", "platform_price", "call_charge")
 CONVERSATION_DETAILS = ("agent_id", "agent_number", "call_sid", "credits", *CHARGES)
 FOR_EVER = 2**40
+
+# Both providers name our numbers by ids of theirs too, which are the same however the number is written.
+NUMBER_OF = {name(line.number): line.number for line in LINES for name in (number_sid, phone_number_id)}
 
 Record = dict[str, Any]
 
@@ -57,7 +60,8 @@ def truth(fleet: Fleet, now: datetime, shown: Callable[[Record], Record], regist
     owners = _Owners(registered_at)
     legs = [shown(call_record(leg, moment)) for leg in timeline.legs(*span, newest_first=False)]
     talks = [shown(conversation_record(talk, moment)) for talk in timeline.conversations(*span, newest_first=False)]
-    own = {leg["sid"]: _call(leg, owners) for leg in legs}
+    dated = [leg for leg in legs if leg["start_time"] or leg["date_created"]]  # the others are not there yet
+    own = {leg["sid"]: _call(leg, owners) for leg in dated}
     return Truth(
         calls={sid: replace(fact, workspace=_inherited(fact, own)) for sid, fact in own.items()},
         conversations={talk["conversation_id"]: _conversation(talk, owners) for talk in talks},
@@ -86,7 +90,7 @@ class _Owners:
 def _call(raw: Record, owners: _Owners) -> Fact:
     started_at = parsedate_to_datetime(raw["start_time"] or raw["date_created"])
     is_free = raw["price"] is None and raw["status"] in UNBILLED_CALL_STATUSES
-    ours = raw["to"] if raw["direction"] == "inbound" else raw["from"]
+    ours = NUMBER_OF.get(raw["phone_number_sid"])
     return Fact(
         record_id=raw["sid"],
         status=raw["status"],
@@ -110,7 +114,7 @@ def _conversation(raw: Record, owners: _Owners) -> Fact:
     metadata = raw["metadata"]
     started_at = datetime.fromtimestamp(metadata["start_time_unix_secs"], UTC)
     phone_call, charging = metadata["phone_call"] or {}, metadata["charging"] or {}
-    number = phone_call.get("agent_number")
+    number = NUMBER_OF.get((phone_call or metadata["sms"] or {}).get("phone_number_id"))
     charges = (_exact(charging.get(name)) for name in CHARGES)
     return Fact(
         record_id=raw["conversation_id"],
