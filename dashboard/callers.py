@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.formats import UNKNOWN
-from sync.phone_numbers import WITHHELD
+from sync.phone_numbers import WITHHELD, owned_number
 
 FULL = "full numbers"  # in the state of a session
 
@@ -27,7 +27,16 @@ def number(text: str | None, *, masked: bool) -> str:
         return UNKNOWN
     if text in WITHHELD:
         return WITHHELD[text]
-    return re.sub(r"\+?\d{6,}", lambda found: _masked(found[0]), text) if masked else text
+    if not masked:
+        return text
+    shown = re.sub(r"\+?\d{6,}", lambda found: _masked(found[0]), text)
+    return shown if shown != text else _masked_as_typed(text)
+
+
+def _masked_as_typed(text: str) -> str:
+    """Mask a text without a long row of digits: it may be a number in groups, such as 1 (202) 555-0155."""
+    plain = owned_number(text, on_trunk=True)
+    return _masked(plain) if plain else text
 
 
 def _masked(digits: str) -> str:

@@ -77,11 +77,10 @@ def backfill_twilio(provider: PastCalls, store: Store, window: Window, condition
     with _opened(store, "twilio", window, conditions) as backfill:
         with closing(run_ahead(_list_calls(provider, backfill.walk), at_most=CALLS_AHEAD)) as batches:
             for listed in batches:
-                backfill.walk.take(listed.slice, listed.ids, is_last=listed.is_last)
-                backfill.save(listed.entries)
+                backfill.take(listed)
         for parents in missing_generations(store, since=lambda: backfill.oldest):
             backfill.save_each(provider.calls(parents))
-        backfill.save_each(once_more(provider.calls(backfill.take_failed()), backfill.leave))
+        backfill.save_each(once_more(provider.calls, backfill.take_failed(), backfill.leave))
     return store.run(backfill.run.id) or backfill.run.record
 
 
@@ -91,7 +90,7 @@ def backfill_elevenlabs(provider: PastConversations, store: Store, window: Windo
         listed = run_ahead(_list_conversations(provider, store, backfill.walk), at_most=LISTED_AHEAD)
         with closing(listed):
             backfill.save_each(provider.conversations(backfill.ids_of(listed)))
-        backfill.save_each(once_more(provider.conversations(backfill.take_failed()), backfill.leave))
+        backfill.save_each(once_more(provider.conversations, backfill.take_failed(), backfill.leave))
         if backfill.broken_off:
             raise backfill.broken_off
     return store.run(backfill.run.id) or backfill.run.record
@@ -167,12 +166,18 @@ class _Backfill:
         """
         try:
             for part in listed:
-                self.walk.take(part.slice, part.ids, is_last=part.is_last)
-                self.save(part.entries)
+                self.take(part)
                 self._put_off.update(self._failed_before.intersection(part.ids))
                 yield from (record_id for record_id in part.ids if record_id not in self._failed_before)
         except ProviderError as exc:
             self.broken_off = exc
+
+    def take(self, listed: _Listed) -> None:
+        """Save what a list gave, and remember what is still to be fetched."""
+        self.walk.take(listed.slice, listed.ids, is_last=listed.is_last)
+        self.save(listed.entries)
+        if listed.is_last:
+            self._tally.forget_saved()  # another slice lists other records
 
     def take_failed(self) -> list[str]:
         """Return what failed so far, in this run or one before, to try it again."""
@@ -182,9 +187,9 @@ class _Backfill:
         self.run.count(done=-len(failed))
         return [*before, *sorted((failed | self._put_off).difference(before))]
 
-    def leave(self, number: int) -> None:
+    def leave(self, ids: Iterable[str]) -> None:
         """Count records that failed before and were not asked for any more."""
-        self.run.count(failed=number)
+        self.run.count(failed=self._tally.leave(ids))
 
     def save_each(self, entries: Iterable[Entry]) -> None:
         size = CALLS_A_BATCH if self._source == "twilio" else CONVERSATIONS_A_BATCH

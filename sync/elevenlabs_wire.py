@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from sync.errors import MalformedRecordError
 from sync.http import Json
 from sync.models import Conversation, ConversationSummary, Failure, LlmUsage, TokenUsage, TranscriptTurn
-from sync.phone_numbers import owned_number
+from sync.phone_numbers import owned_number, plain_number
 from sync.wire import (
     Count,
     CountOrZero,
@@ -135,6 +135,7 @@ def parse_conversation(raw: Json, conversation_id: str | None = None, *, fetched
     if why := implausible_start(started_at, fetched_at):
         raise MalformedRecordError(f"ElevenLabs sent a conversation that cannot be read: {why}.")
     phone = _phone(metadata)
+    is_typed = phone.type != "twilio"  # by somebody, who may have left out the plus
     return Conversation(
         conversation_id=detail.conversation_id,
         agent_id=detail.agent_id,
@@ -144,8 +145,8 @@ def parse_conversation(raw: Json, conversation_id: str | None = None, *, fetched
         duration=metadata.call_duration_secs,
         direction=phone.direction,
         channel=_channel(metadata),
-        agent_number=owned_number(phone.agent_number, on_trunk=phone.type != "twilio"),
-        external_number=phone.external_number,
+        agent_number=owned_number(phone.agent_number, on_trunk=is_typed),
+        external_number=plain_number(phone.external_number) if is_typed else phone.external_number,
         call_sid=phone.call_sid,
         termination_reason=metadata.termination_reason,
         cost=_sum_if_known(metadata.cost_fiat, charging.llm_price, charging.platform_price),
@@ -169,7 +170,7 @@ def _moment(seconds: int) -> datetime:
 
 
 def _phone(metadata: _Metadata) -> _PhoneCall:
-    """Return who spoke with whom. Numbers of a SIP trunk and of text messages come as somebody typed them."""
+    """Return who spoke with whom, on the phone or by text messages."""
     sms = metadata.sms
     if metadata.phone_call != _PhoneCall() or sms == _Sms():
         return metadata.phone_call

@@ -34,7 +34,8 @@ CALLS_A_BATCH = 1000
 CONVERSATIONS_A_BATCH = 200
 
 Item = TypeVar("Item")
-Fetch = Callable[[Iterable[str]], Iterator[Item | Failure]]
+Record = TypeVar("Record", CallLeg, Conversation)
+Fetch = Callable[[Iterable[str]], Iterator[Record | Failure]]
 
 
 class CallSource(Protocol):
@@ -128,15 +129,20 @@ def missing_generations(store: Store, since: Callable[[], datetime]) -> Iterator
         asked |= parents
 
 
-def once_more(entries: Iterator[Item | Failure], on_left: Callable[[int], None]) -> Iterator[Item | Failure]:
-    """Yield what becomes of records that failed before; that they fail again stops nothing.
+def once_more(
+    fetch: Fetch[Record], ids: Sequence[str], on_left: Callable[[Iterable[str]], None]
+) -> Iterator[Record | Failure]:
+    """Yield what becomes of records that failed before. That they fail again stops nothing.
 
-    `on_left` is told how many were not asked for any more.
+    `on_left` is told which of them were not asked for any more.
     """
+    left = set(ids)
     try:
-        yield from entries
-    except OF_ONE_RECORD_OR_ALL as exc:
-        on_left(exc.left)
+        for entry in fetch(ids):
+            left.discard(entry.record_id)
+            yield entry
+    except OF_ONE_RECORD_OR_ALL:
+        on_left(left)
 
 
 class Tally:
@@ -160,6 +166,16 @@ class Tally:
                 nameless += 1
         return len(self._saved) - saved, len(self._failed) - failed + nameless
 
+    def leave(self, ids: Iterable[str]) -> int:
+        """Return how many more records have failed, now that these are not asked for again."""
+        failed = len(self._failed)
+        self._failed.update(ids)
+        return len(self._failed) - failed
+
+    def forget_saved(self) -> None:
+        """Nothing that was saved so far comes again: so much need not be kept in mind during a long walk back."""
+        self._saved.clear()
+
 
 class _Job:
     """What an hourly run saves and counts."""
@@ -171,12 +187,12 @@ class _Job:
             record_id: place for place, record_id in enumerate(failed_before(store, run.record.source))
         }
 
-    def each(self, fetch: Fetch[Item], ids: Sequence[str]) -> Iterator[Item | Failure]:
+    def each(self, fetch: Fetch[Record], ids: Sequence[str]) -> Iterator[Record | Failure]:
         """Fetch records by their ids, those that failed in a run before last: if they fail again, nothing stops."""
         order = self._failed_before
         yield from fetch([record_id for record_id in ids if record_id not in order])
         again = sorted((record_id for record_id in ids if record_id in order), key=order.__getitem__)
-        yield from once_more(fetch(again), lambda left: self._run.count(failed=left))
+        yield from once_more(fetch, again, lambda left: self._run.count(failed=self._tally.leave(left)))
 
     def save_calls(self, entries: Iterable[CallLeg | Failure]) -> None:
         with closing(in_batches(entries, CALLS_A_BATCH)) as batches:

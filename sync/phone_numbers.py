@@ -39,6 +39,11 @@ def owned_number(text: str | None, *, on_trunk: bool = False) -> str | None:
     return number if E164.fullmatch(number) and number not in WITHHELD else None
 
 
+def plain_number(text: str | None) -> str | None:
+    """Return the number of anybody on a SIP trunk, so that it can be found and masked, or the text if it is none."""
+    return owned_number(text, on_trunk=True) or text
+
+
 def _written(text: str, *, on_trunk: bool) -> str:
     """Return what stands for the number in an address: of `"Desk" <sip:+34911234567@host;a=b>` it is +34911234567."""
     if bracketed := re.search(r"<([^<>]*)>", text):

@@ -25,7 +25,7 @@ from sync.fanout import fetch_each
 from sync.http import Answer, Json, JsonClient, Params, RetryPolicy, read_json
 from sync.limits import ConcurrencyLimit
 from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure, ListedNumber
-from sync.phone_numbers import owned_number
+from sync.phone_numbers import owned_number, plain_number
 from sync.times import utc_now
 from sync.traffic import Traffic
 from sync.wire import (
@@ -98,6 +98,7 @@ def parse_leg(raw: Json, sid: str | None = None, *, fetched_at: datetime) -> Cal
     if sid and call.sid != sid:
         raise MalformedRecordError("Twilio answered with another call than the one that was asked for.")
     started_at = _started_at(call, fetched_at)
+    is_on_trunk = call.direction.startswith("trunking-")
     return CallLeg(
         sid=call.sid,
         parent_call_sid=call.parent_call_sid if call.parent_call_sid != call.sid else None,
@@ -108,8 +109,8 @@ def parse_leg(raw: Json, sid: str | None = None, *, fetched_at: datetime) -> Cal
         duration=call.duration,
         cost=_cost(call),
         price_unit=call.price_unit.upper() if call.price_unit else None,
-        from_number=call.from_number,
-        to_number=call.to_number,
+        from_number=plain_number(call.from_number) if is_on_trunk else call.from_number,
+        to_number=plain_number(call.to_number) if is_on_trunk else call.to_number,
         our_number=_our_number(call),
         fetched_at=fetched_at,
     )

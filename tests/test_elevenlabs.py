@@ -537,7 +537,14 @@ def test_a_conversation_knows_its_phone_call_if_there_is_one(
     ],
 )
 def test_the_number_of_a_sip_trunk_is_read_as_somebody_typed_it(number: str) -> None:
-    assert read(phone_call=SIP_CALL | {"agent_number": number}).agent_number == OURS
+    talk = read(phone_call=SIP_CALL | {"agent_number": number, "external_number": number})
+
+    assert (talk.agent_number, talk.external_number) == (OURS, OURS)
+
+
+@pytest.mark.parametrize("caller", ["anonymous", "sip:desk@example.com", "+266696687", "12345"])
+def test_a_caller_on_a_sip_trunk_who_is_no_number_is_kept_as_it_came(caller: str) -> None:
+    assert read(phone_call=SIP_CALL | {"external_number": caller}).external_number == caller
 
 
 @pytest.mark.parametrize(("number", "expected"), [(OURS[1:], None), (f"whatsapp:{OURS}", OURS), (OURS, OURS)])

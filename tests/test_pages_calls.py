@@ -138,6 +138,9 @@ def test_numbers_are_masked_until_somebody_asks_for_them(talked: Store) -> None:
     [
         (None, UNKNOWN),
         ("client:anna", "client:anna"),
+        ("1 (202) 555-0155", "+1 … 0155"),
+        ("sip:+1-202-555-0155@pbx.example.com", "+1 … 0155"),
+        ("06 12 34 56 78", "… 5678"),
         ("sip:+34600000009@pbx.example.com", "sip:+34 … 0009@pbx.example.com"),
         ("600000009", "… 0009"),
         (CALLER, "+34 … 0009"),

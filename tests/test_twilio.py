@@ -467,7 +467,9 @@ def test_our_number_on_a_trunk_is_read_in_every_form_whatever_the_other_side_is(
         outgoing = leg_of(direction="trunking-terminating", to=other, **{"from": party})
 
         assert (incoming.our_number, outgoing.our_number) == ("+34910000001", "+34910000001")
-        assert (incoming.to_number, outgoing.from_number) == (party, party), "what Twilio said is kept"
+        assert (incoming.to_number, outgoing.from_number) == ("+34910000001", "+34910000001")
+        caller = "+34910000002" if other and other != "anonymous" else other
+        assert (incoming.from_number, outgoing.to_number) == (caller, caller), "who is no number is kept as it came"
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound-api", "outbound-dial"])

@@ -98,9 +98,20 @@ def _call(raw: Record, owners: _Owners) -> Fact:
         duration=None if raw["duration"] is None else int(raw["duration"]),
         cost=Decimal(0) if is_free else None if raw["price"] is None else abs(Decimal(raw["price"])),
         workspace=owners.of_number(ours, started_at) or UNASSIGNED,
-        details=(raw["direction"], raw["from"], raw["to"], raw["price_unit"]),
+        details=(raw["direction"], *_sides(raw, ours), raw["price_unit"]),
         parent=raw["parent_call_sid"],
     )
+
+
+def _sides(raw: Record, ours: str | None) -> tuple[str, str]:
+    """Return who called whom; on a trunk our number is written as an address, and kept as a number."""
+    match raw["direction"]:
+        case "trunking-originating":
+            return raw["from"], ours or ""
+        case "trunking-terminating":
+            return ours or "", raw["to"]
+        case _:
+            return raw["from"], raw["to"]
 
 
 def _inherited(fact: Fact, facts: Mapping[str, Fact]) -> str:
