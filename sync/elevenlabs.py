@@ -28,6 +28,7 @@ from sync.models import (
     ListedNumber,
     TranscriptTurn,
 )
+from sync.phone_numbers import plain_number
 from sync.times import utc_now
 from sync.traffic import Traffic
 from sync.wire import RecordId, Text, WireModel, what_is_wrong
@@ -127,7 +128,7 @@ class ElevenLabsClient:
         if not isinstance(body, list):
             raise UnexpectedAnswerError(_NOT_THE_API)
         numbers = [_read(_Number, raw) for raw in body]
-        return [ListedNumber(phone_number=number.phone_number, label=number.label) for number in numbers]
+        return [ListedNumber(phone_number=_in_full(number.phone_number), label=number.label) for number in numbers]
 
     def server_time(self) -> datetime | None:
         """Ask for one conversation, which raises what is wrong with the key, and return what the clock there showed."""
@@ -161,6 +162,11 @@ class ElevenLabsClient:
 
 
 _NOT_THE_API = "ElevenLabs' answer is not the documented list; check that ELEVENLABS_BASE_URL is its API."
+
+
+def _in_full(number: str) -> str:
+    """Return the number of a SIP trunk as its conversations have it, or what was typed if it is none."""
+    return plain_number(number) or number
 
 
 def _read(model: type[Model], raw: Json) -> Model:

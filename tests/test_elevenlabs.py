@@ -865,6 +865,17 @@ def test_agents_are_listed_over_all_pages(server: ScriptedServer, elevenlabs: El
     assert asked(server) == [{"page_size": "100"}, {"page_size": "100", "cursor": "n"}]
 
 
+@pytest.mark.parametrize(
+    ("typed", "number"), [("34910000001", "+34910000001"), ("00 34 910 000 001", "+34910000001"), ("desk", "desk")]
+)
+def test_a_listed_number_of_a_trunk_is_the_one_that_its_conversations_have(
+    server: ScriptedServer, elevenlabs: ElevenLabsClient, typed: str, number: str
+) -> None:
+    server.on("/v1/convai/phone-numbers", Answer(body=[{"phone_number": typed, "label": "Desk"}]))
+
+    assert [each.phone_number for each in elevenlabs.phone_numbers()] == [number]
+
+
 def test_phone_numbers_come_as_a_bare_list(server: ScriptedServer, elevenlabs: ElevenLabsClient) -> None:
     numbers = [
         {"phone_number": OURS, "label": "Main", "phone_number_id": "phnum_1", "provider": "twilio"},

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from threading import Thread, Timer
+from threading import Event, Thread, Timer
 from time import perf_counter
 from typing import Any
 
@@ -385,8 +385,10 @@ def test_a_small_body_that_unpacks_to_a_gigabyte_is_dropped_on_the_way(server: S
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024, "kilobytes"
 
 
-def test_a_body_without_end_ends() -> None:
-    """It comes faster than the time-out: only its size can end it."""
+@contextmanager
+def pouring(piece: bytes, pause: float) -> Iterator[str]:
+    """Give the address of a server whose only answer has no end."""
+    is_over = Event()
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def pour() -> None:
@@ -394,15 +396,37 @@ def test_a_body_without_end_ends() -> None:
             with connection, suppress(OSError):
                 connection.recv(65_536)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                for _ in range(10_000):
-                    connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+                while not is_over.wait(pause):
+                    connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
 
-        pouring = Thread(target=pour)
-        pouring.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with client_at(address) as client, pytest.raises(UnexpectedAnswerError, match="more than 64 MB"):
-            client.get("/calls")
-        pouring.join()
+        pourer = Thread(target=pour)
+        pourer.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        is_over.set()
+        pourer.join()
+
+
+def test_a_body_without_end_ends() -> None:
+    with (
+        pouring(b" " * 65_536, pause=0) as url,
+        client_at(url) as client,
+        pytest.raises(UnexpectedAnswerError, match="more than 64 MB"),
+    ):
+        client.get("/calls")
+
+
+def test_a_body_that_drips_is_given_up_after_the_time_out() -> None:
+    once = RetryPolicy(budget=timedelta(seconds=0.01))
+    begin = perf_counter()
+
+    with (
+        pouring(b" ", pause=0.02) as url,
+        client_at(url, retries=once, timeout=IMPATIENT) as client,
+        pytest.raises(ProviderDownError, match="did not answer in time"),
+    ):
+        client.get("/calls")
+
+    assert perf_counter() - begin < 5
 
 
 def test_a_number_of_thousands_of_digits_is_read_and_judged_by_its_field(server: ScriptedServer) -> None:
