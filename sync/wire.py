@@ -20,18 +20,20 @@ LONGEST_ID, LONGEST_TEXT, LONGEST_SPEECH = 128, 1_000, 100_000  # characters
 EARLIEST_START = datetime(2008, 1, 1, tzinfo=UTC)  # the year in which Twilio began
 FURTHEST_AHEAD = timedelta(days=2)  # of our clock, which may be wrong too
 
+REPLACED = "\ufffd"  # stands where a character could not be read
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON may hold one half of a pair alone; no store and no answer can
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def clean(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return a text that stores, pages and answers take: no half characters, no NUL, not longer than `longest`."""
-    return _HALF_CHARACTER.sub("\ufffd", text[:longest].replace("\0", ""))
+    return _HALF_CHARACTER.sub(REPLACED, text[:longest].replace("\0", ""))
 
 
 def readable_id(value: object, longest: int = LONGEST_TEXT) -> str:
     """Return the value if it can name a record, else nothing: an id is kept letter by letter, or not at all."""
-    return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
+    is_whole = isinstance(value, str) and len(value) <= longest and value.isprintable() and REPLACED not in value
+    return str(value) if is_whole else ""
 
 
 def implausible_start(started_at: datetime, fetched_at: datetime) -> str | None:
