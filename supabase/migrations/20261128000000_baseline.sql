@@ -11,10 +11,16 @@ create or replace function pg_temp.international(written text) returns text
 language plpgsql immutable
 as $$
 declare
-    number text := regexp_replace(written, '[\s\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff().<>/–—-]', '', 'g');
+    number text := btrim(normalize(written, NFKC));
 begin
+    number := btrim(coalesce(substring(number from '<([^<>]*)>'), number));
     number := split_part(regexp_replace(number, '^(whatsapp|tel|sips?):', '', 'i'), '@', 1);
-    number := regexp_replace(regexp_replace(number, '[;?].*$', ''), '^00', '+');
+    number := regexp_replace(number, '[;?].*$', '');
+    if number ~ '^(\+|00)' then
+        number := replace(number, '(0)', ''); -- of +44 (0)20 …, which is dialled without it
+    end if;
+    number := regexp_replace(number, '[\s\u00ad\u200b-\u2015\u202a-\u202e\u2060-\u2069\u2212\ufeff().\-/]', '', 'g');
+    number := regexp_replace(number, '^00', '+');
     if number ~ '^[1-9][0-9]{10,14}$' then
         number := '+' || number; -- too long for a number without its country
     end if;

@@ -89,6 +89,8 @@ VARIANTS: Mapping[str, str] = {
         update workspace_phones set phone_number = '0012125550102' where phone_number = '+12125550102';
         update workspace_phones set phone_number = '13125550103' where phone_number = '+13125550103';
         update workspace_phones set phone_number = 'whatsapp:+1.312.555.0104' where phone_number = '+13125550104';
+        insert into workspace_phones (workspace_id, phone_number)
+        values (4, '+1 (0)212 555 0101'), (4, '"Desk" <tel:+12125550102>');
         update workspaces set phone_number = E'\\u202a+1\\u00a0212 555 0101\\u202c' where id = 4;
         update workspaces set phone_number = 'sip:+13125550103@pstn.twilio.com;region=us1' where id = 5;
     """,
