@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
 
 from dashboard import access, streamlit_logs, uploads  # noqa: E402  needs the path above
+from dashboard.door import connections, routes, sessions, sockets  # noqa: E402
 from sync import api, logs  # noqa: E402
 from sync.bootstrap import shared  # noqa: E402
 from sync.cli_console import complain  # noqa: E402
@@ -47,10 +48,15 @@ security = WebSecurity(
     is_open=bool(login) or settings.allow_open_dashboard,
     is_https=bool(login and login.is_https),
 )
+open_sockets = sockets.OpenSockets()
+connections.limit()
 app = st.App(
     ROOT / "dashboard" / "main.py",
+    lifespan=sessions.of_known_people,
     middleware=[
         *security.middleware(),
+        Middleware(sockets.PacedSockets, sockets=open_sockets),
+        Middleware(routes.LoginRoutes, sockets=open_sockets),
         Middleware(uploads.ExpectedOnly),
         Middleware(api.PastThePages, answering=api.application(services)),
     ],

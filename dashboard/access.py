@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import access_rules
 from dashboard.access_rules import AccessRules, Grant, Role
+from dashboard.door.ended import ended_logins, login_of
 from sync.errors import ConfigurationError, VoiceLedgerError
 from sync.models import UNASSIGNED, Workspace
 
@@ -70,11 +71,18 @@ def rules() -> AccessRules | None:
 
 def current_user() -> User:
     """Return who looks at the page that is being drawn, or raise NotAllowedError with a sentence for them."""
-    if (known := rules()) is None:
+    if rules() is None:
         return User(grant=Grant(role=Role.ADMIN))
-    claims = st.user.to_dict()
-    if claims.get("is_logged_in") is not True:
+    return user_of(st.user.to_dict())
+
+
+def user_of(claims: Mapping[str, Any]) -> User:
+    """Return who has signed in with these claims, or raise NotAllowedError with a sentence for them."""
+    known = rules()
+    if known is None or claims.get("is_logged_in") is not True:
         raise NotSignedInError("Sign in to see this page.")
+    if login_of(claims) in ended_logins():
+        raise NotSignedInError("You have logged out; sign in to see this page.")
     email = str(claims.get("email") or "")
     if not email:
         raise NotAllowedError("Your login has no e-mail address, by which people are known here.")
