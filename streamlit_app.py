@@ -48,15 +48,14 @@ security = WebSecurity(
     is_open=bool(login) or settings.allow_open_dashboard,
     is_https=bool(login and login.is_https),
 )
-open_sockets = sockets.OpenSockets()
 connections.limit()
 app = st.App(
     ROOT / "dashboard" / "main.py",
     lifespan=sessions.of_known_people,
     middleware=[
         *security.middleware(),
-        Middleware(sockets.PacedSockets, sockets=open_sockets),
-        Middleware(routes.LoginRoutes, sockets=open_sockets),
+        Middleware(sockets.PacedSockets),
+        Middleware(routes.LoginRoutes),
         Middleware(uploads.ExpectedOnly),
         Middleware(api.PastThePages, answering=api.application(services)),
     ],

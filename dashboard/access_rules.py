@@ -4,20 +4,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sync.errors import ConfigurationError
 from sync.http import LOOPBACK
+from sync.settings import is_hard_to_guess
 
 CALLBACK = "/oauth2callback"
 DEFAULT_PROVIDER = "default"  # as Streamlit calls the one that stands in [auth] itself
 OWN_KEYS = {"client_id", "client_secret", "server_metadata_url"}
 
 # Microsoft sends no `email_verified`. Within one organisation its administrators give out the addresses; of these
-# endpoints anybody's organisation may sign in, and call its people what it likes.
-ANYBODYS_ORGANISATION = ("/common/", "/organizations/", "/consumers/")
+# endpoints anybody's organisation may sign in, and call its people what it likes. The number is that of private people.
+ANYBODYS_ORGANISATION = {"common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad"}
+
+# Where anybody gets an address: as a domain, each of them is everybody.
+PUBLIC_DOMAINS = {
+    *(
+        "gmail.com",
+        "googlemail.com",
+        "outlook.com",
+        "outlook.es",
+        "hotmail.com",
+        "hotmail.es",
+        "hotmail.co.uk",
+        "live.com",
+    ),
+    *("msn.com", "yahoo.com", "yahoo.es", "yahoo.co.uk", "ymail.com", "icloud.com", "me.com", "mac.com", "aol.com"),
+    *(
+        "proton.me",
+        "protonmail.com",
+        "pm.me",
+        "gmx.com",
+        "gmx.de",
+        "gmx.net",
+        "web.de",
+        "mail.com",
+        "zoho.com",
+        "fastmail.com",
+    ),
+    *(
+        "yandex.com",
+        "yandex.ru",
+        "mail.ru",
+        "qq.com",
+        "163.com",
+        "126.com",
+        "naver.com",
+        "tutanota.com",
+        "tuta.io",
+        "hey.com",
+    ),
+    *("telefonica.net", "terra.es", "orange.fr", "free.fr", "laposte.net", "libero.it", "t-online.de", "comcast.net"),
+}
 
 
 class Role(StrEnum):
@@ -62,6 +103,12 @@ def _address(value: str) -> str:
     return address
 
 
+def _not_everybody(address: str) -> str:
+    if address.startswith("@") and address[1:] in PUBLIC_DOMAINS:
+        raise ValueError("must be addresses of people, or @ and a domain of your own: anybody gets an address there")
+    return address
+
+
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
     if not parts.hostname or parts.scheme not in ("http", "https"):
@@ -78,20 +125,20 @@ def _callback(value: str) -> str:
 
 
 def _one_organisation(value: str) -> str:
-    if any(part in value for part in ANYBODYS_ORGANISATION):
+    if ANYBODYS_ORGANISATION & set(unquote(urlsplit(value).path).lower().split("/")):
         raise ValueError("must name your own organisation, since of this one anybody may sign in with any address")
     return _web_address(value)
 
 
 def _random(value: str) -> str:
-    if any(map(str.isspace, value)):  # the example's own text is one that everybody knows
+    if any(map(str.isspace, value)) or not is_hard_to_guess(value):  # the example's own text has spaces
         raise ValueError("must be the output of: openssl rand -hex 32")
     return value
 
 
 Table = TypeVar("Table", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_address), AfterValidator(_not_everybody)]
 
 
 class _Provider(BaseModel):

@@ -9,8 +9,9 @@ from decimal import Decimal
 from sync.metrics import Amount
 
 # Where text becomes a formula: at its start, and after a semicolon or a tab, where a spreadsheet in Spain, for example,
-# begins a new cell although the file has commas.
-FORMULA = re.compile(r"(^|[;\t]\s*)(?=[=+\-@\t\r\n])")
+# begins a new cell although the file has commas. The wide signs begin a formula in Japan, for example.
+WIDE = "\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+FORMULA = re.compile(rf"(^|[;\t]\s*)(?=[=+\-@{WIDE}\t\r\n])")
 
 Cell = str | Amount | None
 

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from sync.metrics import Amount
@@ -86,17 +87,35 @@ def masked_number(number: str, *, digits: int = 4) -> str:
 
 
 def literal(text: str) -> str:
-    """Return `text` so that Streamlit's Markdown shows it as it is: no formulas, no links, no emphasis, no icons."""
-    unlinked = FOUND_IN_TEXT.sub(lambda found: found[0] + WORD_JOINER, text)
-    return "".join(f"\\{char}" if char in MARKDOWN else char for char in unlinked)
+    """Return `text` so that Streamlit's Markdown shows it as it is: no formulas, links, emphasis, icons, lists, code.
+
+    Its lines stay lines.
+    """
+    lines = LINE_END.split(FOUND_IN_TEXT.sub(lambda found: found[0] + WORD_JOINER, text))
+    kept = [_literal_line(line) for line in lines]
+    return "".join(
+        f"{line}\\\n" if line and following else f"{line}\n"  # a backslash at its end keeps a line from the next
+        for line, following in pairwise([*kept, ""])
+    ).removesuffix("\n")
+
+
+def _literal_line(line: str) -> str:
+    words = line.strip(" \t")
+    indent = line[: len(line) - len(line.lstrip(" \t"))].expandtabs(4) if words else ""
+    escaped = "".join(f"\\{char}" if char in MARKDOWN else char for char in words)
+    return indent.replace(" ", NO_BREAK_SPACE) + BLOCK.sub(r"\1\\\2", escaped)
 
 
 MARKDOWN = "\\`*_{}[]()<>#+!|~$:&"
+BLOCK = re.compile(r"^(\d*)([-=.])")  # what begins a list, a line across, or makes a heading of the line above
+LINE_END = re.compile(r"\r\n|\r|\n")
 
-# Icons and addresses are looked for when the text is read already, where no backslash is left: only another character
-# in between, which nobody sees, keeps them text.
-FOUND_IN_TEXT = re.compile(r":(?=material/|streamlit:|//)|\bwww(?=\.)", re.IGNORECASE)
-WORD_JOINER = "\N{WORD JOINER}"
+# Icons, addresses and arrows are looked for when the text is read already, where no backslash is left: only another
+# character in between, which nobody sees, keeps them text.
+FOUND_IN_TEXT = re.compile(
+    r":(?=material/|streamlit:|//)|\bwww(?=\.)|@(?=[\w-])|[-<](?=-)|-(?=>)|[<>~](?==)", re.IGNORECASE
+)
+WORD_JOINER, NO_BREAK_SPACE = "\N{WORD JOINER}", "\N{NO-BREAK SPACE}"
 
 # The countries' codes have one, two or three digits (ITU E.164).
 COUNTRY = re.compile(r"\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})")

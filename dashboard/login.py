@@ -16,7 +16,7 @@ def passes() -> bool:
         return False
     except NotAllowedError as exc:
         st.title("Voice Ledger")
-        st.error(formats.literal(str(exc)), icon=":material/block:")
+        st.text(str(exc))  # not Markdown, which makes a link of an address
         _offer_to_leave()
         return False
     return True

@@ -35,6 +35,7 @@ from sync.freshness import freshness_of
 from sync.metrics import USD, CombinedTotals, Metric, combined, stored, twilio, values
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
 from sync.openapi import MOST_RUNS, USUAL_RUNS
+from sync.pace import Pace
 from sync.usage import elevenlabs_usage, total_of, twilio_usage
 
 ROOT = "/api"
@@ -271,8 +272,8 @@ def _refuse(request: Request, exc: Exception) -> Response:
 STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
 
 
-def application(services: Services) -> Starlette:
-    """Return what answers everything under /api, so that no page shows through."""
+def application(services: Services, *, guesses: Pace | None = None) -> Starlette:
+    """Return what answers everything under /api, so that no page shows through. `guesses` slows wrong secrets down."""
     api = Api(services)
     read = Reads().endpoint
     routes = [
@@ -290,7 +291,10 @@ def application(services: Services) -> Starlette:
     ]
     answering = Starlette(
         routes=routes,
-        middleware=[Middleware(BearerAuth, secret=services.settings.cron_secret), Middleware(BoundedBody)],
+        middleware=[
+            Middleware(BearerAuth, secret=services.settings.cron_secret, guesses=guesses),
+            Middleware(BoundedBody),
+        ],
         exception_handlers={HTTPException: _refuse, VoiceLedgerError: _refuse, Exception: _refuse},
     )
     answering.router.redirect_slashes = False  # to an address made of what the caller says our host is

@@ -1,7 +1,8 @@
 """What every request to the API passes first: the secret, then a limit to what it may send."""
 
+import asyncio
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -9,9 +10,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync import answers
+from sync.pace import Pace
 
 OPEN = {("GET", "/api/health"), ("HEAD", "/api/health")}
 LARGEST_BODY = 10_000
+LONGEST_DELAY = 10.0  # seconds that a wrong secret waits for its answer
 
 
 class Json(Response):
@@ -24,22 +27,30 @@ class Json(Response):
 
 
 class BearerAuth:
-    """Lets through what carries the secret. Unknown paths are refused like known ones, so none is given away."""
+    """Lets through what carries the secret. Unknown paths are refused like known ones, so none is given away.
 
-    def __init__(self, app: ASGIApp, secret: SecretStr | None) -> None:
+    The right secret is answered at once, however many wrong ones are tried beside it; those wait for each other.
+    """
+
+    def __init__(self, app: ASGIApp, secret: SecretStr | None, guesses: Pace | None = None) -> None:
         self._app = app
-        self._expected = f"Bearer {secret.get_secret_value()}".encode() if secret else None
+        self._secret = secret.get_secret_value().encode() if secret else None
+        self._guesses = guesses or Pace(burst=20, per_second=10)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_open(scope) or self._is_allowed(dict(scope["headers"])):
+        if scope["type"] != "http" or _is_open(scope) or self._is_allowed(scope["headers"]):
             await self._app(scope, receive, send)
             return
+        await asyncio.sleep(min(self._guesses.delay(), LONGEST_DELAY))
         headers = {"WWW-Authenticate": "Bearer"}
         await Json({"error": "Unauthorized"}, status_code=401, headers=headers)(scope, receive, send)
 
-    def _is_allowed(self, headers: Mapping[bytes, bytes]) -> bool:
-        given = headers.get(b"authorization", b"")
-        return self._expected is not None and hmac.compare_digest(given, self._expected)
+    def _is_allowed(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        given = [value for name, value in headers if name.lower() == b"authorization"]
+        if self._secret is None or len(given) != 1:  # of several, a proxy may have checked another one
+            return False
+        scheme, _, secret = given[0].partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(secret, self._secret)
 
 
 def _is_open(scope: Scope) -> bool:

@@ -23,6 +23,13 @@ NOT_CONFIGURED: dict[Source, str] = {
 }
 
 HOLDS_KEYS = re.compile(r"""^[ \t]*(export )?\w*(key|token|secret)\w*[ \t]*=[ \t]*["']?[^\s"'#]""", re.I | re.M)
+SHORTEST_SECRET, FEWEST_CHARACTERS = 16, 5
+EXAMPLE = re.compile(
+    r"replace[\W_]*(by|with|me|this)|change[\W_]*(me|this)|openssl rand|placeholder|"
+    r"(your|insert|put|enter)[\W_]*((own|new|random|long|strong|cron|cookie|api|bearer)[\W_]*)*(secret|token|key|password)|"
+    r"(secret|token|key|password)[\W_]*(goes[\W_]*)?here",
+    re.IGNORECASE,
+)
 HOST_NAME = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII)
 
 
@@ -64,6 +71,21 @@ def _host_names(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.lower() for name in value)
 
 
+def is_hard_to_guess(secret: str) -> bool:
+    """Tell whether a secret is long and varied enough, and no example that stands in a document."""
+    is_long = len(secret) >= SHORTEST_SECRET and len(set(secret)) >= FEWEST_CHARACTERS
+    return is_long and not EXAMPLE.search(secret)
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not is_hard_to_guess(value.get_secret_value()):
+        raise ValueError(
+            f"must be at least {SHORTEST_SECRET} characters, {FEWEST_CHARACTERS} of them different, and no example; "
+            "take the output of openssl rand -hex 32"
+        )
+    return value
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
@@ -98,10 +120,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY"),
         description="The project's secret (service) key. It stays on the server; an anon key may not write.",
     )
-    cron_secret: SecretStr | None = Field(
+    cron_secret: Annotated[SecretStr, AfterValidator(_secret)] | None = Field(
         None,
-        description="What callers of the HTTP API send as `Authorization: Bearer …`. Without it every route but "
-        "/api/health is closed.",
+        description="What callers of the HTTP API send as `Authorization: Bearer …`: at least 16 characters, 5 of them "
+        "different, such as the output of `openssl rand -hex 32`. Without it every route but /api/health is closed.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_host_names)] = Field(
         (),

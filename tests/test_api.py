@@ -43,7 +43,7 @@ from tests.scripted_server import Answer, ScriptedServer
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
-SECRET = "cron-7c21"
+SECRET = "cron-7c21-of-the-tests"
 STATS = ("/api/twilio-stats", "/api/elevenlabs-stats")
 ROUTES = [
     ("POST", "/api/sync-hourly"),
@@ -234,9 +234,11 @@ def test_without_a_configured_secret_every_key_is_wrong(
 
 
 def test_a_secret_with_unusual_letters_works(environment: Environment, url: str) -> None:
-    services = environment.services(CRON_SECRET="contraseña-7c21", **keys(url))
+    services = environment.services(CRON_SECRET="contraseña-7c21-de-las-pruebas", **keys(url))
 
-    answer = Caller(services)("GET", "/api/workspaces", {"Authorization": "Bearer contraseña-7c21".encode()})  # type: ignore[dict-item]  # httpx takes bytes
+    answer = Caller(services)(
+        "GET", "/api/workspaces", {"Authorization": "Bearer contraseña-7c21-de-las-pruebas".encode()}
+    )  # type: ignore[dict-item]  # httpx takes bytes
 
     assert answer.status_code == 200
 

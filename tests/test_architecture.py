@@ -47,6 +47,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.logs",
             "sync.ports",
             "sync.run_log",
+            "sync.pace",
         ),
     },
     "clients and stores": {

@@ -246,7 +246,7 @@ def test_what_is_sound_is_kept(environment: Environment, variables: dict[str, st
 @pytest.mark.usefixtures("ledger")
 def test_keys_that_other_users_can_read_are_told(commands: Commands, mode: int, is_told: bool) -> None:
     file = commands.folder / ".env"
-    file.write_text("TIMEZONE=UTC\nCRON_SECRET=cron-7c21\n")
+    file.write_text("TIMEZONE=UTC\nCRON_SECRET=cron-7c21-of-the-tests\n")
     file.chmod(mode)
 
     said = commands.run("doctor")

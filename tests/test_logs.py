@@ -218,7 +218,7 @@ def test_the_dashboard_writes_json_on_every_line(tmp_path: Path, provided: dict[
     process = subprocess.Popen(
         [*(sys.executable, "-m", "streamlit", "run", str(ROOT / "streamlit_app.py")), "--server.port", str(port)],
         cwd=tmp_path,
-        env=environment(tmp_path, **provided, CRON_SECRET="cron-7c21", HOME=str(tmp_path)),
+        env=environment(tmp_path, **provided, CRON_SECRET="cron-7c21-of-the-tests", HOME=str(tmp_path)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -23,7 +23,7 @@ from sync.sqlite_store import SqliteStore
 from tests.asgi_call import ask
 from tests.declared_answers import assert_declared, operation_of
 
-SECRET = "cron-7c21"
+SECRET = "cron-7c21-of-the-tests"
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
 
 

@@ -29,7 +29,7 @@ from tests.records import HOUR, SECOND, make_conversation, make_leg
 from tests.scripted_server import Answer, ScriptedServer
 
 NOW = datetime(2026, 11, 18, 16, 20, tzinfo=UTC)
-SECRET = "cron-7c21"
+SECRET = "cron-7c21-of-the-tests"
 SOURCES: list[Source] = ["twilio", "elevenlabs"]
 LABELS = ("source", "kind", "state")
 KINDS = {

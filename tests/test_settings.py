@@ -22,7 +22,7 @@ SECRETS = {
     "TWILIO_AUTH_TOKEN": "token-7c21",
     "TWILIO_API_SECRET": "secret-7c21",
     "ELEVENLABS_API_KEY": "eleven-7c21",
-    "CRON_SECRET": "cron-7c21",
+    "CRON_SECRET": "cron-7c21-of-the-tests",
 }
 ACCOUNT, API_KEY = "AC" + "0" * 32, "SK" + "0" * 32
 

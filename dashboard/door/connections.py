@@ -31,6 +31,16 @@ class PunctualRequests(H11Protocol):
         super().connection_lost(exc)
         self._forget()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP. Of a broken body, uvicorn would log that the answer under way failed, twice."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _expect_headers(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._forget()
@@ -60,6 +70,14 @@ class SmallMessages(WebSocketsSansIOProtocol):
             self._drop_unread()
             self.conn.send_close(POLICY_VIOLATION)
             self.handle_parser_exception()  # which ends the socket with the code of the close just sent
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self.disconnected = True  # else uvicorn takes what Streamlit still sends for a mistake in the program
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.disconnected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drop_unread()

@@ -8,7 +8,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.door.ended import ended_logins, login_of
-from dashboard.door.sockets import OpenSockets
 from dashboard.door.visitors import claims_of
 from sync.pace import Pace
 
@@ -29,9 +28,8 @@ log = structlog.get_logger("dashboard")
 class LoginRoutes:
     """The layer before Streamlit's own routes."""
 
-    def __init__(self, app: ASGIApp, sockets: OpenSockets) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._sockets = sockets
         self._lines = Pace(burst=10, per_second=0.1)  # what strangers can have written to the log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,9 +46,7 @@ class LoginRoutes:
         if Headers(scope=scope).get("sec-fetch-site", "none") not in OWN_SITE:
             return PlainTextResponse("Only the dashboard's own pages may log you out.", status_code=403)
         if claims := claims_of(scope):
-            login = login_of(claims)
-            ended_logins().add(login)
-            self._sockets.end(login)
+            ended_logins().add(login_of(claims))
         return None
 
     def _refused_login(self, scope: Scope) -> RedirectResponse | None:

@@ -5,7 +5,6 @@ also for those who have not signed in. All of it runs in the one event loop that
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from weakref import WeakValueDictionary
@@ -77,10 +76,10 @@ class Socket:
                 closing = {"type": "websocket.close", "code": self._code}
                 await asyncio.wait_for(self._send(closing), PATIENCE)
 
-    def end(self, code: int) -> None:
-        """Close the socket, whatever it is doing."""
+    def end(self) -> None:
+        """Close the socket to make room for another, whatever it is doing."""
         if self._code is None and self._task:
-            self._code = code
+            self._code = TRY_AGAIN_LATER
             self._task.cancel()
 
     async def _wait_to_be_opened(self) -> None:
@@ -152,54 +151,41 @@ def without_installation(data: bytes) -> bytes:
     return told.SerializeToString()
 
 
-class OpenSockets:
-    """The WebSockets that are open at the moment, by login, the oldest first."""
-
-    def __init__(self) -> None:
-        self._by_login: dict[str | None, dict[Socket, None]] = defaultdict(dict)
-        self._paces: WeakValueDictionary[str, Pace] = WeakValueDictionary()
-        self._strangers = of_all_strangers()
-
-    def paces_for(self, login: str | None) -> list[Pace]:
-        if login == EVERYBODY:
-            return [of_a_socket()]
-        shared = self._strangers if login is None else self._paces.setdefault(login, of_a_login())
-        return [of_a_socket(), shared]
-
-    @contextmanager
-    def holding(self, socket: Socket) -> Iterator[None]:
-        """Count a socket for the length of the block. One stranger too many takes the place of the oldest."""
-        sockets = self._by_login[socket.login]
-        sockets[socket] = None
-        if socket.is_strangers and len(sockets) > SOCKETS_OF_STRANGERS:
-            oldest = next(iter(sockets))
-            del sockets[oldest]
-            oldest.end(TRY_AGAIN_LATER)
-        try:
-            yield
-        finally:
-            sockets.pop(socket, None)
-            if not sockets:
-                self._by_login.pop(socket.login, None)
-
-    def end(self, login: str) -> None:
-        """Close all sockets of a login."""
-        for socket in [*self._by_login.get(login, ())]:
-            socket.end(POLICY_VIOLATION)
-
-
 class PacedSockets:
-    """The layer that lets each WebSocket send at its pace."""
+    """The layer that lets each WebSocket send at its pace, and makes room among those of strangers."""
 
-    def __init__(self, app: ASGIApp, sockets: OpenSockets) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._sockets = sockets
+        self._strangers: dict[Socket, None] = {}  # those that are open, the oldest first
+        self._pace_of_strangers = of_all_strangers()
+        self._paces: WeakValueDictionary[str, Pace] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
         login = known_login(scope)
-        socket = Socket(receive, send, self._sockets.paces_for(login), login=login)
-        with self._sockets.holding(socket):
+        socket = Socket(receive, send, self._paces_for(login), login=login)
+        with self._counted(socket):
             await socket.serve(self._app, scope)
+
+    def _paces_for(self, login: str | None) -> list[Pace]:
+        if login == EVERYBODY:
+            return [of_a_socket()]
+        if login is None:
+            return [of_a_socket(), self._pace_of_strangers]
+        return [of_a_socket(), self._paces.setdefault(login, of_a_login())]
+
+    @contextmanager
+    def _counted(self, socket: Socket) -> Iterator[None]:
+        """Count a stranger's socket for the length of the block. One too many takes the place of the oldest."""
+        if socket.is_strangers:
+            self._strangers[socket] = None
+        if len(self._strangers) > SOCKETS_OF_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.end()
+        try:
+            yield
+        finally:
+            self._strangers.pop(socket, None)

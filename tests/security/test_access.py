@@ -27,7 +27,7 @@ ADMIN, ANALYST, CLIENT = "ana@agency.example", "carla@agency.example", "boss@acm
 SECRETS = {
     "auth": {
         "redirect_uri": "http://localhost:3093/oauth2callback",
-        "cookie_secret": "0" * 32,
+        "cookie_secret": "0123456789abcdef" * 2,
         "client_id": "ledger",
         "client_secret": "of the client",
         "server_metadata_url": "http://localhost:1/.well-known/openid-configuration",

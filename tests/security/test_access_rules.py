@@ -19,7 +19,7 @@ PROVIDER = {
 }
 AUTH = {
     "redirect_uri": "https://ledger.example.com/oauth2callback",
-    "cookie_secret": "7c21" * 8,
+    "cookie_secret": "7c21e0b4" * 4,
     **PROVIDER,
 }
 ACCESS: dict[str, Any] = {
@@ -162,7 +162,7 @@ def test_the_documented_example_is_valid_once_it_has_a_secret_of_its_own() -> No
     secrets = tomllib.loads(example)
     with pytest.raises(ConfigurationError, match="cookie_secret must be the output of: openssl rand -hex 32"):
         access_rules.read(secrets)
-    secrets["auth"]["cookie_secret"] = "7c21" * 16
+    secrets["auth"]["cookie_secret"] = "7c21e0b4" * 8
 
     found = access_rules.read(secrets)
 

@@ -250,13 +250,13 @@ def test_settings_stand_in_streamlits_secrets_too_in_whatever_type(tmp_path: Pat
     secrets = tmp_path / "secrets.toml"
     secrets.write_text(
         'ALLOW_OPEN_DASHBOARD = true\nALLOWED_HOSTS = ["ledger.example.com", "other.example.com"]\n'
-        'CRON_SECRET = "of the file"\nDISABLE_ELEVENLABS_HOURLY_SYNC = true\n'
+        'CRON_SECRET = "of the file of secrets"\nDISABLE_ELEVENLABS_HOURLY_SYNC = true\n'
     )
 
     with dashboard(environment(tmp_path, NOWHERE), f"--secrets.files={secrets}") as address:
         answer = httpx.post(
             f"{address}/api/sync-elevenlabs-hourly",
-            headers={"Authorization": "Bearer of the file", "Host": "other.example.com"},
+            headers={"Authorization": "Bearer of the file of secrets", "Host": "other.example.com"},
             trust_env=False,
         )
 
