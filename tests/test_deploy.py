@@ -65,6 +65,14 @@ def test_a_unit_runs_as_a_user_of_its_own_who_writes_nothing_but_data(unit: Path
     assert service["CapabilityBoundingSet"] == ""
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_has_files_for_many_visitors_and_leaves_memory_to_the_machine(unit: Path) -> None:
+    service = service_of(unit)
+
+    assert int(service["LimitNOFILE"]) >= 65536
+    assert service["MemoryMax"] == "2G"
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder laid out as the Dockerfile does, from its COPY lines alone."""
@@ -170,6 +178,7 @@ def test_dashboard_and_scheduler_share_data_and_settings_and_may_do_little(compo
         assert service["env_file"] == "../.env"
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
+        assert (service["mem_limit"], service["ulimits"]) == ("2g", {"nofile": 65536})
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
     assert dashboard["volumes"][1]["bind"] == {"create_host_path": False}
 
@@ -207,6 +216,7 @@ def test_the_proxy_speaks_of_tls_and_leads_to_the_dashboard() -> None:
 
     assert "Strict-Transport-Security" in caddyfile
     assert "reverse_proxy {$DASHBOARD:127.0.0.1:3093}" in caddyfile
+    assert re.search(r"timeouts \{\s+read_header 10s", caddyfile), "else half a request keeps a connection"
     [idle_seconds] = re.findall(r"keepalive (\d+)s", caddyfile)
     assert int(idle_seconds) < uvicorn.Config("streamlit_app:app").timeout_keep_alive
 

@@ -55,7 +55,13 @@ def test_text_of_others_is_never_taken_for_markdown() -> None:
     assert formats.literal("$5 *a* [b](c) :red[d]") == r"\$5 \*a\* \[b\]\(c\) \:red\[d\]"
 
 
-@pytest.mark.parametrize("text", [":material/home:", "https://evil.example", "www.evil.example"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(":material/home:", "https://evil.example", "ftp://evil.example", "www.evil.example"),
+        *("ana@evil.example", "mailto:ana@evil.example", "a -> b", "a <- b", "a <-> b", "a -- b", "a >= b", "a ~= b"),
+    ],
+)
 def test_what_streamlit_finds_in_any_text_is_kept_apart(text: str) -> None:
     shown = formats.literal(text).replace("\\", "")
 
@@ -63,11 +69,36 @@ def test_what_streamlit_finds_in_any_text_is_kept_apart(text: str) -> None:
     assert shown.replace(formats.WORD_JOINER, "") == text
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("- one\n- two", "\\- one\\\n\\- two"),
+        ("1. one\r\n2) two", "1\\. one\\\n2\\) two"),
+        ("* one\r+ two", "\\* one\\\n\\+ two"),
+        ("title\n===", "title\\\n\\==="),
+        ("    code", "\N{NO-BREAK SPACE}" * 4 + "code"),
+        ("one\n\n\tcode", "one\n\n" + "\N{NO-BREAK SPACE}" * 4 + "code"),
+        ("  - one", "\N{NO-BREAK SPACE}" * 2 + "\\- one"),
+        ("one\n\ntwo", "one\n\ntwo"),
+    ],
+)
+def test_lines_stay_lines_and_make_no_lists_headings_or_code(text: str, written: str) -> None:
+    assert formats.literal(text) == written
+
+
 def test_an_entity_stays_the_letters_that_it_is() -> None:
     assert formats.literal("&lt;i&gt; at 14:00") == r"\&lt;i\&gt; at 14\:00"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+34", "-2", "@sum", "\tx", "\rx"])
+WIDE = [
+    "\N{FULLWIDTH EQUALS SIGN}1",
+    "\N{FULLWIDTH PLUS SIGN}1",
+    "\N{FULLWIDTH HYPHEN-MINUS}1",
+    "\N{FULLWIDTH COMMERCIAL AT}x",
+]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+34", "-2", "@sum", "\tx", "\rx", *WIDE])
 def test_a_spreadsheet_never_runs_a_name_as_a_formula(text: str) -> None:
     exported = to_csv([("Period", text)], ["Workspace"], [[text]]).decode("utf-8-sig")
 
@@ -80,6 +111,7 @@ def test_a_spreadsheet_never_runs_a_name_as_a_formula(text: str) -> None:
         ("sip:x;=1+1", "sip:x;'=1+1"),
         ("a; @b;-c", "a; '@b;'-c"),
         ("a\t+1", "a\t'+1"),
+        (f"a;{WIDE[0]}", f"a;'{WIDE[0]}"),
         ("a;b - c, d = e", "a;b - c, d = e"),
     ],
 )

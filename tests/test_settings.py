@@ -1,14 +1,18 @@
 """Settings: which names count, what is refused with which sentence, and that no secret shows."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import SecretStr
 
 from sync.errors import ConfigurationError, NotConfiguredError
-from sync.settings import Settings, load, log_format
+from sync.settings import Settings, is_hard_to_guess, load, log_format
+
+ROOT = Path(__file__).parent.parent
 
 NAMES = (
     *("SUPABASE_URL", "SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_ANON_KEY"),
@@ -167,6 +171,9 @@ def test_the_example_file_is_valid_and_means_demo_data(environment: Environment)
         ("ALLOWED_HOSTS", "7c21.example:3093", "must be host names without a port, such as ledger.example.com"),
         ("ALLOWED_HOSTS", "7c21.example, *", "must be host names without a port, such as ledger.example.com"),
         ("ALLOW_OPEN_DASHBOARD", "7c21", "input should be a valid boolean"),
+        ("CRON_SECRET", "cron-7c21-short", "must be at least 16 characters, 5 of them different, and no example"),
+        ("CRON_SECRET", "7c21" * 16, "must be at least 16 characters, 5 of them different, and no example"),
+        ("CRON_SECRET", "REPLACE-BY-CRON_SECRET-7c21", "must be at least 16 characters, 5 of them different, and no"),
         ("TIMEZONE", "Middle/7c21", "must be a time zone such as Europe/Madrid"),
         ("TIMEZONE", "../../etc/7c21", "must be a time zone such as Europe/Madrid"),
         ("FIRST_SYNC_DAYS", "7c21", "input should be a valid integer"),
@@ -326,3 +333,53 @@ def test_a_file_that_is_no_text_stops_the_start_with_one_line(environment: Envir
     assert message.startswith(".env ")
     assert "7c21" not in message
     assert "\n" not in message
+
+
+EXAMPLES = (
+    "YOUR_CRON_SECRET",
+    "your_secret_here",
+    "REPLACE-BY-CRON_SECRET",
+    "replace by the output of: openssl rand -hex 32",
+)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *EXAMPLES,
+        "your-cron-secret-here",
+        "changeme-changeme",
+        "CHANGE_THIS_SECRET",
+        "insert_your_own_token",
+        "<your secret here>",
+    ],
+)
+def test_a_secret_that_stands_in_a_document_is_none(environment: Environment, secret: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match="CRON_SECRET must be at least 16 characters, 5 of them different, and no"
+    ):
+        environment.load(CRON_SECRET=secret)
+
+
+@pytest.mark.parametrize("secret", ["a-secret-of-the-tests", "0123456789abcdef", "s3cret-of-production", token_hex(32)])
+def test_a_secret_of_ones_own_is_taken(environment: Environment, secret: str) -> None:
+    settings = environment.load(CRON_SECRET=secret)
+
+    assert settings.cron_secret
+    assert settings.cron_secret.get_secret_value() == secret
+
+
+def test_no_document_shows_a_secret_that_would_be_taken() -> None:
+    documents = [
+        ROOT / "README.md",
+        ROOT / ".env.example",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "deploy").rglob("*.conf"),
+    ]
+    shown = re.findall(
+        r"""(?:CRON_SECRET|cookie_secret|Bearer)["']?\s*[=: ]\s*["']?([\w-]{16,})""",
+        "\n".join(each.read_text(encoding="utf-8") for each in documents),
+    )
+
+    assert [secret for secret in shown if is_hard_to_guess(secret)] == []
+    assert shown

@@ -110,12 +110,24 @@ def test_the_dashboards_own_name_and_scheme_come_from_its_redirect_address() -> 
         ({"redirect_uri": "http://ledger.example.com/oauth2callback"}, "redirect_uri must start with https://"),
         ({"cookie_secret": "short-7c21"}, "cookie_secret string should have at least 32 characters"),
         ({"cookie_secret": "a secret that everybody knows 7c21"}, "cookie_secret must be the output of: openssl rand"),
+        ({"cookie_secret": "7" * 32}, "cookie_secret must be the output of: openssl rand"),
+        ({"cookie_secret": "7c21" * 8}, "cookie_secret must be the output of: openssl rand"),
+        ({"cookie_secret": "changeme" * 4}, "cookie_secret must be the output of: openssl rand"),
+        ({"cookie_secret": "YOUR_COOKIE_SECRET_0123456789abcdef"}, "cookie_secret must be the output of: openssl rand"),
         ({"client_id": ""}, "client_id string should have at least 1 character"),
         ({"server_metadata_url": "http://accounts.7c21.example/x"}, "server_metadata_url must start with https://"),
         ({"server_metadata_url": "accounts.7c21.example"}, "server_metadata_url must be a web address"),
-        (
-            {"server_metadata_url": "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"},
-            "server_metadata_url must name your own organisation",
+        *(
+            (
+                {
+                    "server_metadata_url": f"https://login.microsoftonline.com/{anybodys}/.well-known/openid-configuration"
+                },
+                "server_metadata_url must name your own organisation",
+            )
+            for anybodys in (
+                *("common/v2.0", "COMMON/v2.0", "%63ommon", "Organizations/v2.0", "consumers"),
+                "9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+            )
         ),
         ({"google": {"client_id": "x"}}, "[auth.google] client_secret field required"),
         ({"my_google": PROVIDER}, "[auth.my_google] must have a name without an underscore"),
@@ -168,3 +180,25 @@ def test_the_documented_example_is_valid_once_it_has_a_secret_of_its_own() -> No
 
     assert found
     assert {grant.role for grant in found.grants.values()} == set(Role)
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        {"admins": ["@gmail.com"]},
+        {"admins": ["ana@agency.example"], "analysts": ["@GoogleMail.com "]},
+        {"admins": ["ana@agency.example"], "clients": {"@outlook.com": ["Acme"]}},
+    ],
+)
+def test_a_domain_where_anybody_gets_an_address_is_no_entry(access: dict[str, Any]) -> None:
+    message = refusal({"auth": AUTH, "access": access})
+
+    assert "must be addresses of people, or @ and a domain of your own: anybody gets an address there" in message
+
+
+def test_a_person_with_an_address_there_is_one() -> None:
+    found = access_rules.read({"auth": AUTH, "access": {"admins": ["ana@gmail.com"]}})
+
+    assert found
+    assert found.grant_for("ana@gmail.com")
+    assert found.grant_for("eve@gmail.com") is None

@@ -14,15 +14,38 @@ from sync.sqlite_store import SqliteStore
 from tests.browser.conftest import DESKTOP, SHOWN_WITHIN, Visitor, dashboard, environment
 from tests.records import DAY, HOUR, OUR_AGENT, OUR_NUMBER, make_conversation, make_leg, make_phone
 from tests.registering import add_workspace, register, register_agent
+from tests.scripted_server import Answer, ScriptedServer
 
 MARKUP = "<b id=planted>B</b><img src=x onerror=alert(1)>"
 MARKDOWN = "**bold** [link](https://evil.example) ![i](https://evil.example/i.png) # `code` ~~no~~"
 STREAMLIT = "$E=mc^2$ :material/home: :red[red] :smile:"
-NASTY = f"=1+1 {MARKUP} {MARKDOWN} {STREAMLIT} &lt;i&gt;"
+NASTY = f"=1+1 {MARKUP} {MARKDOWN} {STREAMLIT} &lt;i&gt; x@y.ex"
+LINES = [
+    "- one",
+    "- two",
+    "",
+    "    a line of code",
+    "",
+    "1. three",
+    "2) four",
+    "",
+    "A title",
+    "---",
+    f"\tand -> {NASTY}",
+]
 PLANTED = ", ".join(
     [
-        *("#planted", "img[src='x']", "a[href^='http'][href*='evil']", "img[src*='evil']", ".katex", ".hoverlayer a"),
+        *(
+            "#planted",
+            "img[src='x']",
+            "a[href^='http'][href*='evil']",
+            "a[href^='mailto']",
+            "img[src*='evil']",
+            ".katex",
+            ".hoverlayer a",
+        ),
         *("main strong:has-text('bold')", "main code:has-text('code')", "main del"),
+        *(f"main [data-testid=stMarkdownContainer] {made}" for made in ("li", "pre", "hr", "h2:has-text('A title')")),
     ]
 )
 PAGES = {  # path: where the name stands in the text of the page, beside the tables
@@ -61,10 +84,13 @@ def visitor(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
         store.save_failures(source, [Failure(record_id=f"{source} {MARKUP}", error=NASTY)], now=now)
         store.finish_run(run.id, RunState.FAILED, NASTY, now=now)
     store.close()
-    with dashboard(environment(folder, "http://127.0.0.1:9")) as address:
-        visitor = Visitor(chromium.new_context(viewport=DESKTOP), address)
-        yield visitor
-        visitor.context.close()
+    with ScriptedServer() as provider:
+        turns = [{"role": "user", "message": "\n".join(LINES), "time_in_call_secs": 1}]
+        provider.on("/v1/convai/conversations/conv_1", Answer(body={"transcript": turns}))
+        with dashboard(environment(folder, provider.url)) as address:
+            visitor = Visitor(chromium.new_context(viewport=DESKTOP), address)
+            yield visitor
+            visitor.context.close()
 
 
 def opened(visitor: Visitor, path: str) -> Page:
@@ -87,6 +113,18 @@ def test_what_looks_like_markup_is_shown_letter_by_letter(visitor: Visitor, path
     assert page.locator(PLANTED).count() == 0
     assert not [error for error in visitor.errors if "dialog" in error or "onerror" in error]
     assert not [url for url in visitor.requests if "evil" in url.partition("?")[0]]
+
+
+def test_what_was_said_is_shown_line_by_line(visitor: Visitor) -> None:
+    page = opened(visitor, "/calls?call=CA1")
+
+    page.get_by_role("button", name="Show transcript").click()
+    said = page.get_by_test_id("stChatMessage").get_by_test_id("stMarkdownContainer").last
+    expect(said).to_contain_text("A title", timeout=SHOWN_WITHIN)
+
+    shown = said.inner_text().replace(WORD_JOINER, "").replace("\N{NO-BREAK SPACE}", " ")
+    assert [line for line in shown.splitlines() if line] == [line.expandtabs(4) for line in LINES if line]
+    assert page.locator(PLANTED).count() == 0
 
 
 def test_a_chart_shows_a_name_as_it_is_also_under_the_mouse(visitor: Visitor) -> None:

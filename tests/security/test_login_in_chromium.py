@@ -287,6 +287,20 @@ def test_logging_out_ends_what_the_browser_may_see(guest: Guest, browser: Browse
     assert not [each for each in browser.cookies(guest.address) if each["name"].startswith("_streamlit_user")]
 
 
+def test_another_tab_shows_the_way_in_soon_after_a_logout(guest: Guest, browser: BrowserContext) -> None:
+    guest.logins.pop("ana", None)  # logged out before, so these cookies are no login any more
+    guest.sign_in("ana")
+    other = Guest(browser.new_page(), guest.address, {})
+    other.open("/twilio")
+
+    guest.page.get_by_role("button", name="Log out").click()
+    guest.page.get_by_role("button", name="End session").click()
+
+    expect(other.page.get_by_role("button", name="Sign in")).to_be_visible(timeout=SHOWN_WITHIN)
+    expect(other.page.get_by_test_id("stSidebar")).to_have_count(0)
+    guest.logins.pop("ana", None)
+
+
 def test_scripts_cannot_read_the_login_and_other_sites_cannot_send_it(guest: Guest, browser: BrowserContext) -> None:
     guest.logins.clear()
     guest.sign_in("ana")
