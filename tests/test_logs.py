@@ -225,7 +225,7 @@ def test_the_dashboard_writes_json_on_every_line(tmp_path: Path, provided: dict[
     )
     try:
         wait_for_answer(f"http://127.0.0.1:{port}/api/health", process)
-        secret = {"Authorization": "Bearer cron-7c21"}
+        secret = {"Authorization": "Bearer cron-7c21-of-the-tests"}
         httpx.post(f"http://127.0.0.1:{port}/api/sync-elevenlabs", headers=secret, timeout=PATIENCE)
         time.sleep(1)
     finally:
@@ -236,6 +236,30 @@ def test_the_dashboard_writes_json_on_every_line(tmp_path: Path, provided: dict[
     assert out == ""
     assert told[0]["event"] == f"Voice Ledger: dashboard and API on http://localhost:{port}"
     assert "cron-7c21" not in err
+
+
+class RefusedError(Exception):
+    error = "invalid_client"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(RefusedError("User ana signed in"), "invalid_client"), (ValueError("User ana signed in"), "ValueError")],
+)
+def test_a_sign_in_that_failed_is_a_line_without_the_words_of_others(
+    failure: Exception, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    streamlit_logs.hand_on()
+    streamlit_logs.hand_on()
+    logger = logging.getLogger(streamlit_logs.SIGN_INS)
+
+    try:
+        raise failure
+    except Exception:
+        logger.warning("The exchange with %s failed.", "google", exc_info=True)
+
+    said = {(each.getMessage(), each.exc_info) for each in caplog.records if each.name == streamlit_logs.SIGN_INS}
+    assert said == {(f"The exchange with google failed. ({told})", None)}
 
 
 def test_loggers_that_streamlit_makes_later_have_no_handler_of_their_own() -> None:
