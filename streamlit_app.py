@@ -1,6 +1,8 @@
 """Voice Ledger's dashboard and HTTP API in one process: `streamlit run streamlit_app.py`."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -12,7 +14,8 @@ sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from 
 
 from dashboard import access, streamlit_logs, uploads  # noqa: E402  needs the path above
 from dashboard.door import connections, routes, sessions, sockets  # noqa: E402
-from sync import api, logs  # noqa: E402
+from sync import api, logs, stopping  # noqa: E402
+from sync.background import background_syncs  # noqa: E402
 from sync.bootstrap import shared  # noqa: E402
 from sync.cli_console import complain  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
@@ -49,9 +52,21 @@ security = WebSecurity(
     is_https=bool(login and login.is_https),
 )
 connections.limit()
+
+
+@asynccontextmanager
+async def ending_soon(served: st.App) -> AsyncIterator[None]:
+    """Stop the syncs of this process as soon as it is told to end; by itself the server would wait for their ends."""
+    syncs = background_syncs(services)
+    stopping.stop_beside_server(syncs.stop_all)
+    async with sessions.of_known_people(served):
+        yield
+    syncs.wait(at_most=stopping.GRACE)
+
+
 app = st.App(
     ROOT / "dashboard" / "main.py",
-    lifespan=sessions.of_known_people,
+    lifespan=ending_soon,
     middleware=[
         *security.middleware(),
         Middleware(sockets.PacedSockets),

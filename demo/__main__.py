@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from threading import Event, Thread
+from collections.abc import Callable
+from threading import Event, Thread, Timer
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ import typer
 from demo.faults import Faults, parse_rates
 from demo.fleet import Fleet
 from demo.server import create_app, running, utc_now
+
+GRACE = 3.0  # seconds
 
 
 def main(
@@ -30,9 +33,9 @@ def main(
         rates = parse_rates(faults)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
+    over = _told_to_stop(until_stdin_closes)
     misbehaviour = Faults(rates, seed=seed, latency=latency_ms / 1000, max_concurrency=max_concurrency)
     fleet = Fleet(opened_at=utc_now(), seed=seed, days=days, scale=scale)
-    over = _told_to_stop(until_stdin_closes)
     try:
         with running(create_app(fleet, faults=misbehaviour, made_beforehand=made_beforehand), host, port) as url:
             typer.echo(f"Demo providers on {url}")
@@ -44,20 +47,29 @@ def main(
 
 
 def _told_to_stop(until_stdin_closes: bool) -> Event:
-    """Return what a signal, or the end of the input, will set."""
+    """Return what a signal, or the end of the input, will set; the process ends soon then, whatever it is doing."""
     over = Event()
+
+    def end(*_: object) -> None:
+        if over.is_set():
+            os._exit(0)
+        over.set()
+        late = Timer(GRACE, os._exit, [0])
+        late.daemon = True
+        late.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, end)
     if until_stdin_closes:
-        Thread(target=_await_end_of_input, args=(over,), daemon=True).start()
+        Thread(target=_await_end_of_input, args=(end,), daemon=True).start()
     return over
 
 
-def _await_end_of_input(over: Event) -> None:
+def _await_end_of_input(end: Callable[[], None]) -> None:
     """Read past sys.stdin: its lock, held by a waiting thread, would break the interpreter's exit."""
     while os.read(0, 4096):
         pass
-    over.set()
+    end()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from sync.errors import (
     AlreadyRunningError,
     NotConfiguredError,
     ProviderError,
+    StoppedError,
     StoreError,
     VoiceLedgerError,
 )
@@ -269,7 +270,7 @@ def _refuse(request: Request, exc: Exception) -> Response:
     return Json({"error": "An error in the program; its log has the details."}, status_code=500)
 
 
-STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503}
+STATUSES = {NotConfiguredError: 503, ProviderError: 502, StoreError: 503, StoppedError: 503}
 
 
 def application(services: Services, *, guesses: Pace | None = None) -> Starlette:

@@ -1,8 +1,9 @@
 """Syncs that nobody waits for, started by a click or a request: in threads of their own, which no page change stops."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from queue import SimpleQueue
 
@@ -21,6 +22,7 @@ class BackgroundSyncs:
         self._problems: dict[Source, str] = {}
         self._lock = threading.Lock()
         self._should_stop: dict[int, threading.Event] = {}
+        self._backfills: dict[threading.Thread, threading.Event] = {}
 
     @property
     def problems(self) -> Mapping[Source, str]:
@@ -63,7 +65,9 @@ class BackgroundSyncs:
             finally:
                 self._should_stop = {run: event for run, event in self._should_stop.items() if event is not should_stop}
 
-        _in_background(backfill, f"backfill-{source}")
+        with self._lock:
+            self._backfills = {thread: event for thread, event in self._backfills.items() if thread.is_alive()}
+            self._backfills[_in_background(backfill, f"backfill-{source}")] = should_stop
         first = begun.get()
         if isinstance(first, Exception):
             raise first
@@ -75,6 +79,18 @@ class BackgroundSyncs:
         if should_stop:
             should_stop.set()
         return should_stop is not None
+
+    def stop_all(self) -> None:
+        """Ask all syncs and backfills to stop, since the process is about to end."""
+        self._services.should_stop.set()
+        for should_stop in [*self._backfills.values()]:
+            should_stop.set()
+
+    def wait(self, at_most: timedelta) -> None:
+        """Wait until all that was asked to stop has ended, and its runs are closed."""
+        deadline = time.monotonic() + at_most.total_seconds()
+        for thread in [*self._threads.values(), *self._backfills]:
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def _sync(self, source: Source) -> None:
         self._problems.pop(source, None)

@@ -52,8 +52,13 @@ class Providers:
         with self.twilio() if source == "twilio" else self.elevenlabs() as client:
             return client.server_time()
 
-    def twilio(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> TwilioClient:
-        settings = self._demo.settings() if self.settings.is_demo else self.settings
+    def twilio(
+        self,
+        retries: RetryPolicy | None = None,
+        traffic: Traffic | None = None,
+        should_stop: threading.Event | None = None,
+    ) -> TwilioClient:
+        settings = self._demo.settings(should_stop) if self.settings.is_demo else self.settings
         account_sid, login = settings.twilio_login()
         return TwilioClient(
             account_sid,
@@ -62,17 +67,24 @@ class Providers:
             retries=retries or self.retries,
             limit=self.limits["twilio"],
             traffic=traffic,
+            should_stop=should_stop,
             clock=self.clock,
         )
 
-    def elevenlabs(self, retries: RetryPolicy | None = None, traffic: Traffic | None = None) -> ElevenLabsClient:
-        settings = self._demo.settings() if self.settings.is_demo else self.settings
+    def elevenlabs(
+        self,
+        retries: RetryPolicy | None = None,
+        traffic: Traffic | None = None,
+        should_stop: threading.Event | None = None,
+    ) -> ElevenLabsClient:
+        settings = self._demo.settings(should_stop) if self.settings.is_demo else self.settings
         return ElevenLabsClient(
             settings.elevenlabs_login(),
             base_url=settings.elevenlabs_base_url,
             retries=retries or self.retries,
             limit=self.limits["elevenlabs"],
             traffic=traffic,
+            should_stop=should_stop,
             clock=self.clock,
         )
 
@@ -91,6 +103,7 @@ class Services:
         self.settings = settings
         self.store = store
         self.clock = clock
+        self.should_stop = threading.Event()  # ends every sync that has no such event of its own
         self._providers = Providers(settings, clock=clock, retries=retries)
         self.limits = self._providers.limits
 
@@ -112,11 +125,11 @@ class Services:
         self._refuse_unconfigured(source)
         conditions = self._conditions(should_stop, on_progress)
         if source == "twilio":
-            with self._providers.twilio(traffic=conditions.traffic) as calls:
+            with self._providers.twilio(None, conditions.traffic, conditions.should_stop) as calls:
                 return jobs.sync_twilio(calls, self.store, conditions)
         if self.settings.disable_elevenlabs_hourly_sync:
             return jobs.skip_elevenlabs(self.store, FLAG_IS_SET, conditions)
-        with self._providers.elevenlabs(traffic=conditions.traffic) as conversations:
+        with self._providers.elevenlabs(None, conditions.traffic, conditions.should_stop) as conversations:
             return jobs.sync_elevenlabs(conversations, self.store, conditions)
 
     def backfill(
@@ -132,9 +145,9 @@ class Services:
         conditions = self._conditions(should_stop, on_progress)
         window = (since, min(until or self.clock(), self.clock()))
         if source == "twilio":
-            with self._providers.twilio(traffic=conditions.traffic) as calls:
+            with self._providers.twilio(None, conditions.traffic, conditions.should_stop) as calls:
                 return backfill.backfill_twilio(calls, self.store, window, conditions)
-        with self._providers.elevenlabs(traffic=conditions.traffic) as conversations:
+        with self._providers.elevenlabs(None, conditions.traffic, conditions.should_stop) as conversations:
             return backfill.backfill_elevenlabs(conversations, self.store, window, conditions)
 
     def _refuse_unconfigured(self, source: Source) -> None:
@@ -145,7 +158,7 @@ class Services:
         return Conditions(
             first_sync=timedelta(days=self.settings.first_sync_days),
             clock=self.clock,
-            should_stop=should_stop or threading.Event(),
+            should_stop=should_stop or self.should_stop,
             on_progress=on_progress,
         )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from sync import answers, cli_doctor, cli_stores, launch, scheduler, settings
+from sync import answers, cli_doctor, cli_stores, launch, scheduler, settings, stopping
 from sync.bootstrap import Services, build
 from sync.cli_console import complain, err, out, print_json, show_findings, told_errors
 from sync.errors import VoiceLedgerError
@@ -86,7 +86,7 @@ def backfill(
 ) -> None:
     """Fetch history, newest first, as fast as the provider allows. Stop it and start it again: it goes on."""
     start, end = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC) if until else None
-    should_stop = scheduler.stop_on_signals()
+    should_stop = stopping.stop_on_signals()
     with services() as opened, shown_progress(err, PROVIDER_NAMES[source.value]) as show:
         if start >= (end or opened.clock()):
             raise typer.BadParameter("--since must be before --until, and not in the future.")
@@ -102,7 +102,7 @@ def backfill(
 @app.command(name="scheduler")
 def run_scheduler() -> None:
     """Catch up, then sync Twilio at minute 0 and ElevenLabs at minute 5 of each hour (UTC), until SIGTERM."""
-    should_stop = scheduler.stop_on_signals()
+    should_stop = stopping.stop_on_signals()
     with services() as opened:
         scheduler.run_forever(opened, should_stop)
 
@@ -155,9 +155,10 @@ def _fates(imported: Imported) -> str:
 
 def _sync(sources: list[Source] | None, as_json: bool) -> None:
     """Sync the sources, or all configured ones, and end with code 1 if one of them did not succeed."""
-    should_stop = scheduler.stop_on_signals()
+    should_stop = stopping.stop_on_signals()
     with services() as opened:
-        results = [_sync_one(opened, source, should_stop) for source in sources or opened.sources()]
+        wanted = sources or opened.sources()
+        results = [_sync_one(opened, source, should_stop) for source in wanted if not should_stop.is_set()]
     if as_json:
         print_json({"results": results})
     else:
@@ -166,7 +167,7 @@ def _sync(sources: list[Source] | None, as_json: bool) -> None:
                 out.print(escape(result["message"]))
             else:
                 complain(result["message"])
-    if not all(result["status"] in SUCCESSES for result in results):
+    if len(results) < len(wanted) or not all(result["status"] in SUCCESSES for result in results):
         raise typer.Exit(1)
 
 

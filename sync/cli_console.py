@@ -13,6 +13,8 @@ from sync import answers, logs, settings
 from sync.errors import VoiceLedgerError
 from sync.verify import Finding
 
+INTERRUPTED = 130  # as shells say it of a program that Ctrl-C ended
+
 log = structlog.get_logger()
 
 out = Console(highlight=False, soft_wrap=True)
@@ -30,6 +32,9 @@ def told_errors() -> Iterator[None]:
         raise typer.Exit(1) from exc
     except (typer.Exit, typer.BadParameter):
         raise
+    except KeyboardInterrupt as exc:  # SIGTERM as well
+        complain("Stopped; the same command may be given again.")
+        raise typer.Exit(INTERRUPTED) from exc
     except Exception as exc:  # the edge of the command line
         log.exception("An error in the program")
         raise typer.Exit(1) from exc

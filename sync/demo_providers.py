@@ -2,23 +2,23 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import httpx
-import stamina
 from pydantic import SecretStr
 
 from demo import credentials, registry
-from sync.errors import ProviderDownError
+from sync.errors import ProviderDownError, StoppedError
 from sync.registry import AddWorkspace, RegisterAgent, RegisterNumber
 from sync.settings import Settings
 from sync.store import Store
 
 PROJECT = Path(__file__).parent.parent
-START_TIME = timedelta(seconds=30)
+START_TIME, LOOK_EVERY = timedelta(seconds=30), timedelta(seconds=0.3)
 ADDRESS_LINE = "Demo providers on "
 
 
@@ -37,9 +37,9 @@ class DemoProviders:
             self._own.communicate()
             self._own = None
 
-    def settings(self) -> Settings:
-        """Return settings that lead to the simulated providers."""
-        address = self._address()
+    def settings(self, should_stop: Event | None = None) -> Settings:
+        """Return settings that lead to the simulated providers. They are waited for until `should_stop` is set."""
+        address = self._address(should_stop or Event())
         return Settings.model_construct(
             twilio_account_sid=credentials.ACCOUNT_SID,
             twilio_auth_token=SecretStr(credentials.AUTH_TOKEN),
@@ -48,9 +48,9 @@ class DemoProviders:
             elevenlabs_base_url=address,
         )
 
-    def _address(self) -> str:
+    def _address(self, should_stop: Event) -> str:
         if self._shared:
-            return _awaited(self._shared)
+            return _awaited(self._shared, should_stop)
         with self._lock:  # Sync now asks for both providers at the same moment
             return self._own_address if self._own and self._own.poll() is None else self._start()
 
@@ -62,6 +62,7 @@ class DemoProviders:
             stdout=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
+            start_new_session=True,  # Ctrl-C in a terminal is for us: it ends after us, when its input closes
         )
         line = self._own.stdout.readline() if self._own.stdout else ""
         if not line.startswith(ADDRESS_LINE):
@@ -70,16 +71,22 @@ class DemoProviders:
         return self._own_address
 
 
-@stamina.retry(on=ProviderDownError, attempts=None, timeout=START_TIME, wait_max=1)
-def _awaited(address: str) -> str:
+def _awaited(address: str, should_stop: Event) -> str:
     """Return the address once a server answers there: under `make run` all processes start at the same moment."""
-    try:
-        httpx.get(f"{address}/v1/convai/agents", timeout=5, trust_env=False)
-    except httpx.HTTPError as exc:
-        raise ProviderDownError(
-            f"The simulated providers do not answer on {address}; start them with `python -m demo`, or unset DEMO_PORT."
-        ) from exc
-    return address
+    over = time.monotonic() + START_TIME.total_seconds()
+    while True:
+        try:
+            httpx.get(f"{address}/v1/convai/agents", timeout=5, trust_env=False)
+        except httpx.HTTPError as exc:
+            if should_stop.wait(LOOK_EVERY.total_seconds()):
+                raise StoppedError from exc
+            if time.monotonic() > over:
+                raise ProviderDownError(
+                    f"The simulated providers do not answer on {address}; start them with `python -m demo`, or unset "
+                    "DEMO_PORT."
+                ) from exc
+        else:
+            return address
 
 
 def register_demo_clients(store: Store, *, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from threading import Event
 from typing import Self, TypeVar
 from urllib.parse import quote
 
@@ -62,6 +63,7 @@ class ElevenLabsClient:
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
         traffic: Traffic | None = None,
+        should_stop: Event | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._clock = clock
@@ -75,6 +77,7 @@ class ElevenLabsClient:
             retries=retries,
             limit=self._limit,
             traffic=traffic,
+            should_stop=should_stop,
         )
 
     def __enter__(self) -> Self:

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 from sync.models import PROVIDER_NAMES, SyncRun
 
+STOPPED = "The run was stopped; what it had saved is kept, the next run goes on."
+
 
 class VoiceLedgerError(Exception):
     """Base of every error that this program raises on purpose."""
@@ -91,6 +93,9 @@ class LostLockError(VoiceLedgerError):
 
 class StoppedError(VoiceLedgerError):
     """The run was asked to stop; what it had saved is kept."""
+
+    def __init__(self, message: str = STOPPED) -> None:
+        super().__init__(message)
 
 
 class RegistryError(VoiceLedgerError):

@@ -3,6 +3,7 @@
 import email.utils
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,16 +13,24 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import stamina
 from pyreqwest.client import SyncClient, SyncClientBuilder
 from pyreqwest.exceptions import RequestError, RequestTimeoutError
 from pyreqwest.response import SyncResponse
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
 
 from sync.errors import (
     ProviderDownError,
     ProviderError,
     RateLimitedError,
     RejectedRequestError,
+    StoppedError,
     TransientError,
     UnexpectedAnswerError,
 )
@@ -31,6 +40,7 @@ from sync.traffic import Traffic
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = timedelta(seconds=10), timedelta(seconds=30)
+LOOK_FOR_STOP = timedelta(seconds=0.2)
 LONGEST_RETRY_AFTER = 10**9  # seconds; what is longer is as good as for ever, and too long for a timedelta
 LARGEST_BODY = 64 * 1024 * 1024  # bytes, unpacked; a page of a thousand calls has one of them
 
@@ -60,7 +70,10 @@ class Answer:
 
 
 class JsonClient:
-    """Reads JSON from one provider. May be used from many threads; `explain` names a provider's own errors."""
+    """Reads JSON from one provider. May be used from many threads; `explain` names a provider's own errors.
+
+    Once `should_stop` is set, requests and pauses are broken off: every call raises StoppedError, soon.
+    """
 
     def __init__(
         self,
@@ -74,6 +87,7 @@ class JsonClient:
         limit: ConcurrencyLimit | None = None,
         traffic: Traffic | None = None,
         timeout: timedelta = ANSWER_TIMEOUT,
+        should_stop: threading.Event | None = None,
     ) -> None:
         self._provider = provider
         self._base_url = base_url.rstrip("/")
@@ -83,9 +97,21 @@ class JsonClient:
         self._limit = limit or ConcurrencyLimit()
         self._traffic = traffic or Traffic()
         self._http = _http_client(base_url, headers, timeout)
+        self._should_stop = should_stop or threading.Event()
+        self._closed = threading.Event()
+        if should_stop:
+            threading.Thread(target=self._break_off, name="break-off", daemon=True).start()
 
     def close(self) -> None:
+        self._closed.set()
         self._http.close()
+
+    def _break_off(self) -> None:
+        """End the requests that are under way when it is time to stop: a server may be silent for long."""
+        while not self._closed.wait(LOOK_FOR_STOP.total_seconds()):
+            if self._should_stop.is_set():
+                self._http.close()
+                return
 
     def get(self, path: str, params: Params | None = None) -> Json:
         """Return the parsed body of a GET. Transient errors are tried again within the time budget."""
@@ -97,17 +123,43 @@ class JsonClient:
         return self._parsed(answer), _moment(answer.date)
 
     def _get(self, path: str, params: Params | None) -> Answer:
-        for attempt in stamina.retry_context(
-            on=_Pauses(self._retries),
-            attempts=None,
-            timeout=self._retries.budget,
-            wait_initial=self._retries.first_pause,
-            wait_max=self._retries.longest_pause,
-            wait_jitter=self._retries.first_pause,
+        give_up_at = time.monotonic() + self._retries.budget.total_seconds()
+        for attempt in Retrying(
+            retry=retry_if_exception(lambda exc: _may_pass(exc, give_up_at)),
+            wait=self._pause,
+            stop=stop_after_delay(self._retries.budget),
+            sleep=sleep_using_event(self._should_stop),
+            reraise=True,
         ):
             with attempt:
-                return self._get_once(path, params)
-        raise AssertionError("stamina either returns or raises")
+                return self._get_unless_stopped(path, params)
+        raise AssertionError("tenacity either returns or raises")
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Return how long to wait before the next attempt: ever longer, and at least as long as the provider names.
+
+        `Retry-After: 0` and dates that have passed are common; taken at their word they would make a storm of requests.
+        """
+        usual = wait_exponential_jitter(
+            multiplier=self._retries.first_pause.total_seconds(),
+            max=self._retries.longest_pause.total_seconds(),
+            jitter=self._retries.first_pause.total_seconds(),
+        )(state)
+        exc = state.outcome.exception() if state.outcome else None
+        named = exc.retry_after if isinstance(exc, TransientError) else None
+        return usual if named is None else max(usual, named.total_seconds())
+
+    def _get_unless_stopped(self, path: str, params: Params | None) -> Answer:
+        self._refuse_if_stopped()
+        try:
+            return self._get_once(path, params)
+        except ProviderDownError:
+            self._refuse_if_stopped()  # which broke the request off
+            raise
+
+    def _refuse_if_stopped(self) -> None:
+        if self._should_stop.is_set():
+            raise StoppedError
 
     def _get_once(self, path: str, params: Params | None) -> Answer:
         with self._limit.request(_kind(path)) as request, self._traffic.request():
@@ -257,24 +309,9 @@ def _moment(date: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-class _Pauses:
-    """Tells stamina after each failed attempt of a request whether to try again, and after which pause.
-
-    It is the provider's if that is longer than our own. `Retry-After: 0` and dates that have passed are common; taken
-    at their word they would make a storm of requests.
-    """
-
-    def __init__(self, retries: RetryPolicy) -> None:
-        self._give_up_at = time.monotonic() + retries.budget.total_seconds()
-        self._own, self._longest = retries.first_pause, retries.longest_pause
-
-    def __call__(self, exc: Exception) -> bool | timedelta:
-        if not isinstance(exc, TransientError):
-            return False
-        own, self._own = self._own, min(self._own * 2, self._longest)
-        if exc.retry_after is None or exc.retry_after <= own:
-            return True  # stamina's pause: our own, with its jitter
-        return exc.retry_after if time.monotonic() + exc.retry_after.total_seconds() < self._give_up_at else False
-
-
-stamina.instrumentation.set_on_retry_hooks([])  # a retry that works is no news; one that fails is the run's message
+def _may_pass(exc: BaseException, give_up_at: float) -> bool:
+    """Tell whether to try again; not if the provider names a pause that is longer than the time that is left."""
+    if not isinstance(exc, TransientError):
+        return False
+    pause = exc.retry_after or timedelta(0)
+    return time.monotonic() + pause.total_seconds() < give_up_at

@@ -1,10 +1,12 @@
 """What `make run` starts: dashboard, scheduler and, without keys, the simulated providers, until Ctrl-C."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,10 +17,11 @@ import httpx
 from sync import ports
 from sync.bootstrap import Services
 from sync.errors import ConfigurationError
+from sync.stopping import GRACE, unwatch
 from sync.welcome import announce
 
-PATIENCE = timedelta(seconds=10)  # a process that was told to end and has not by then is killed
-LOOK_EVERY = timedelta(seconds=0.2)
+PATIENCE = GRACE + timedelta(seconds=0.7)  # a process that was told to end, and has not by then, is killed
+LOOK_EVERY = timedelta(seconds=0.1)
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal was closed
 
 Say = Callable[[str], None]
@@ -35,13 +38,13 @@ def run(services: Services, port: int, say: Say) -> bool:
     *others, last = commands
     say(f"Starting {', '.join(others)} and {last}; Ctrl-C ends them.")
     begun = services.clock()
-    told = _told_by_signals()
-    with _running(commands) as processes:
+    told, told_twice = _told_by_signals()
+    with _running(commands, told_twice) as processes:
         welcome = threading.Thread(target=announce, args=(services, port, begun, told, say), daemon=True)
         welcome.start()
         ended = _first_that_ends(processes, told)
         told.set()
-        welcome.join(PATIENCE.total_seconds())
+        welcome.join(LOOK_EVERY.total_seconds())
         say(f"The {ended} ended, and its last lines say why; everything is being stopped." if ended else "Stopping.")
     return ended is None
 
@@ -90,32 +93,44 @@ def _commands(services: Services, port: int, say: Say) -> dict[str, list[str]]:
     }
 
 
-def _told_by_signals() -> threading.Event:
-    """Return an event that Ctrl-C, SIGTERM and a closed terminal set, as often as they come."""
-    told = threading.Event()
+def _told_by_signals() -> tuple[threading.Event, threading.Event]:
+    """Return what Ctrl-C, SIGTERM or a closed terminal sets, and what a second one of these sets."""
+    told, told_twice = threading.Event(), threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
-        told.set()
+        (told_twice if told.is_set() else told).set()
 
+    unwatch()  # we end after those that we started, and never without them
     for number in (signal.SIGINT, signal.SIGTERM, HANGUP):
         signal.signal(number, stop)
-    return told
+    return told, told_twice
 
 
 @contextmanager
-def _running(commands: Mapping[str, list[str]]) -> Iterator[Processes]:
+def _running(commands: Mapping[str, list[str]], told_twice: threading.Event) -> Iterator[Processes]:
     """Run the commands for the length of the block, and leave none of them, nor of what they started, behind."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
             # In sessions of their own, the signals of the terminal reach this process alone, which passes them on.
-            processes[name] = subprocess.Popen(command, start_new_session=True)  # noqa: S603  made above, of our own words
+            processes[name] = subprocess.Popen([*_ends_with_us(), *command], start_new_session=True)  # noqa: S603  ours
         yield processes
     finally:
         for process in processes.values():
             _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE.total_seconds()
+        while any(process.poll() is None for process in processes.values()) and time.monotonic() < deadline:
+            if told_twice.wait(LOOK_EVERY.total_seconds()):
+                break
         for process in processes.values():
-            _end(process)
+            _signal(process, signal.SIGKILL)
+            process.wait()
+
+
+def _ends_with_us() -> list[str]:
+    """Return what makes a command end when this process is killed and can pass on nothing; only Linux has it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _first_that_ends(processes: Processes, told: threading.Event) -> str | None:
@@ -124,14 +139,6 @@ def _first_that_ends(processes: Processes, told: threading.Event) -> str | None:
             if process.poll() is not None:
                 return name
     return None
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    try:
-        process.wait(PATIENCE.total_seconds())
-    except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGKILL)
-        process.wait()
 
 
 def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import psutil
 
-from sync.errors import AlreadyRunningError, LostLockError, StoppedError, StoreError, VoiceLedgerError
+from sync.errors import STOPPED, AlreadyRunningError, LostLockError, StoppedError, StoreError, VoiceLedgerError
 from sync.models import RunKind, RunState, Source, SyncRun, Window
 from sync.sentences import counted
 from sync.store import Store
@@ -72,7 +72,7 @@ class Run:
         self.beat()
         self._conditions.on_progress(self._with_traffic())
         if self._conditions.should_stop.is_set():
-            raise StoppedError("The run was stopped; what it had saved is kept, the next run goes on.")
+            raise StoppedError
 
     def expect(self, total: int) -> None:
         """Tell how many records there will be, now that the provider has listed them."""
@@ -148,7 +148,7 @@ def _outcome(exc: BaseException) -> tuple[RunState, str]:
         return RunState.FAILED, str(exc)
     if isinstance(exc, Exception):
         return RunState.FAILED, f"An error in the program ({type(exc).__name__}); see the log, the next run goes on."
-    return RunState.INTERRUPTED, "The run was stopped; what it had saved is kept, the next run goes on."
+    return RunState.INTERRUPTED, STOPPED
 
 
 def _close(store: Store, run: Run, state: RunState, message: str, *, now: datetime) -> None:

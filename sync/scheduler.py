@@ -1,9 +1,7 @@
 """The standalone scheduler: Twilio at minute 0 and ElevenLabs at minute 5 of each hour, in UTC."""
 
-import signal
 import threading
 from datetime import timedelta
-from types import FrameType
 
 import schedule
 
@@ -60,16 +58,3 @@ class ProgressLines:
         if self._clock() - self._told_at >= PROGRESS_EVERY:
             self._told_at = self._clock()
             tell_progress(run)
-
-
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set; a second one ends the process at once."""
-    should_stop = threading.Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        should_stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return should_stop

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
+from threading import Event
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
@@ -155,6 +156,7 @@ class TwilioClient:
         retries: RetryPolicy | None = None,
         limit: ConcurrencyLimit | None = None,
         traffic: Traffic | None = None,
+        should_stop: Event | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         account = f"/2010-04-01/Accounts/{account_sid}"
@@ -171,6 +173,7 @@ class TwilioClient:
             retries=retries,
             limit=self._limit,
             traffic=traffic,
+            should_stop=should_stop,
         )
 
     def __enter__(self) -> Self:

@@ -48,6 +48,7 @@ LAYERS: dict[str, set[str]] = {
             "sync.ports",
             "sync.run_log",
             "sync.pace",
+            "sync.stopping",
         ),
     },
     "clients and stores": {

@@ -285,6 +285,17 @@ def test_every_signal_to_stop_ends_all_of_it(
     assert {state for _, state in start.runs()} == {"ok"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_killed_with_9_it_leaves_nothing_running(started: "subprocess.Popen[bytes]") -> None:
+    family = psutil.Process(started.pid).children(recursive=True)
+
+    started.kill()
+    started.wait(PATIENCE)
+
+    assert len(family) >= 3
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
 def test_a_second_start_says_that_one_is_running(start: Start, started: "subprocess.Popen[bytes]") -> None:
     second = Start(start.folder / "second", start.port, ports.free_port())
 

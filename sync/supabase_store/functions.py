@@ -104,3 +104,6 @@ def explain(exc: APIError) -> StoreError:
     if code == "22003":
         return StoreError("A value is too large for the ledger's columns; nothing of its batch was saved.")
     return StoreError(f"Supabase refused (code {code or 'unknown'}); nothing was changed.")
+
+
+stamina.instrumentation.set_on_retry_hooks([])  # a retry that works is no news; one that fails is the run's message
