@@ -1,5 +1,6 @@
 """Voice Ledger's dashboard and HTTP API in one process: `streamlit run streamlit_app.py`."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 import structlog
 from starlette.middleware import Middleware
+from streamlit import config
 
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))  # the pages run from dashboard/, and import from here
@@ -20,23 +22,28 @@ from sync.bootstrap import shared  # noqa: E402
 from sync.cli_console import complain  # noqa: E402
 from sync.errors import VoiceLedgerError  # noqa: E402
 from sync.http import LOOPBACK  # noqa: E402
-from sync.settings import add_variables, log_format  # noqa: E402
-from sync.web_security import WebSecurity, content_security_policy, refuse_open_reach  # noqa: E402
+from sync.settings import SECRETS_FILES, environment_kept, log_format, read_secrets_from, told_origins  # noqa: E402
+from sync.web_security import WebSecurity, content_security_policy, refuse_base_path, refuse_open_reach  # noqa: E402
 
 # While a page is put together, everything else in the process waits up to this long for its turn, many times for each
 # request. Python's own 5 ms would make requests slow that take 1 ms; benchmarks/load.py shows it.
 SECONDS_OF_A_TURN = 0.0005
 
+log = structlog.get_logger("dashboard")
+
 STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
 
 sys.setswitchinterval(SECONDS_OF_A_TURN)
 streamlit_logs.hand_on()
+if config.is_manually_set("secrets.files"):
+    read_secrets_from(config.get_option("secrets.files"))
+else:  # Streamlit would add the folder of this file, from which nothing else of the program reads
+    config.set_option("secrets.files", [os.path.expanduser(file) for file in SECRETS_FILES])
 logs.configure(log_format())
 try:
-    login = access.rules()  # reads st.secrets, whose top-level entries become variables that the settings read
-    if st.secrets.load_if_toml_exists():
-        add_variables(st.secrets.to_dict())
-    logs.configure(log_format())  # once more: LOG_FORMAT may be among them
+    refuse_base_path(st.get_option("server.baseUrlPath"))
+    with environment_kept():
+        login = access.rules()
     services = shared()
     settings = services.settings
     if not (login or settings.allow_open_dashboard):
@@ -79,4 +86,5 @@ app = st.App(
 
 address = st.get_option("server.address") or "localhost"
 url = f"http://{'localhost' if address in LOOPBACK else address}:{st.get_option('server.port')}"
-structlog.get_logger("dashboard").info(f"Voice Ledger: dashboard and API on {url}", url=url)
+log.info(told_origins())
+log.info(f"Voice Ledger: dashboard and API on {url}", url=url)

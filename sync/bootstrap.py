@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import structlog
+
 from sync import backfill, jobs
 from sync.demo_providers import DemoProviders, register_demo_clients
 from sync.elevenlabs import ElevenLabsClient
@@ -17,7 +19,7 @@ from sync.http import LOOPBACK, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import SOURCES, ListedAgent, ListedNumber, Source, SyncRun, TranscriptTurn
 from sync.runs import Conditions
-from sync.settings import NOT_CONFIGURED, Settings, load
+from sync.settings import NOT_CONFIGURED, Settings, elsewhere, load
 from sync.sqlite_store import SqliteStore, backup_file
 from sync.store import Store
 from sync.times import utc_now
@@ -26,6 +28,8 @@ from sync.twilio import TwilioClient
 
 SOMEBODY_WAITS = RetryPolicy(budget=timedelta(seconds=5))
 FLAG_IS_SET = "DISABLE_ELEVENLABS_HOURLY_SYNC is set; remove it to sync ElevenLabs every hour again."
+
+log = structlog.get_logger()
 
 StoreKind = Literal["sqlite", "supabase"]
 
@@ -227,6 +231,8 @@ def open_backup(file: Path) -> Iterator[Store]:
 
 
 def _sqlite(settings: Settings, patience: timedelta | None) -> Store:
+    if (surprise := elsewhere()) and not settings.chooses_its_store:
+        log.warning(surprise, database=str(settings.database_path.absolute()))
     if patience is None:
         return SqliteStore(settings.database_path)
     return SqliteStore(settings.database_path, lock_timeout=patience.total_seconds())

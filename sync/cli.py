@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
 
+import structlog
 import typer
 from rich.markup import escape
 
@@ -34,6 +35,8 @@ phones = typer.Typer(help="Register phone numbers.", no_args_is_help=True)
 app.add_typer(phones, name="phones")
 app.add_typer(cli_stores.app)
 app.add_typer(cli_doctor.app)
+
+log = structlog.get_logger()
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
 
@@ -104,6 +107,7 @@ def run_scheduler() -> None:
     """Catch up, then sync Twilio at minute 0 and ElevenLabs at minute 5 of each hour (UTC), until SIGTERM."""
     should_stop = stopping.stop_on_signals()
     with services() as opened:
+        log.info(settings.told_origins())
         scheduler.run_forever(opened, should_stop)
 
 

@@ -33,8 +33,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON,
 
 
 def _examine(sound: Sound) -> Iterator[Finding]:
-    message = sound.problem or "Every setting is well-formed."
+    message = sound.problem or f"Every setting is well-formed. {settings.told_origins()}"
     yield Finding(check="configuration", ok=sound.problem is None, message=message)
+    yield from machine.place(settings.elsewhere(), is_chosen=bool(sound.settings and sound.settings.chooses_its_store))
     yield from attempt("files with keys", lambda: machine.key_files(settings.files_with_keys()))
     if sound.settings is None:
         return

@@ -1,8 +1,10 @@
-"""Configuration from the environment or `.env`: the only place that reads either."""
+"""Configuration from `.streamlit/secrets.toml`, the environment or `.env`: the only place that reads any of them."""
 
 import os
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,7 +12,14 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from sync.errors import ConfigurationError, NotConfiguredError
 from sync.http import LOOPBACK
@@ -88,11 +97,64 @@ def _secret(value: SecretStr) -> SecretStr:
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
+ENV_FILE, SECRETS_FILE = ".env", ".streamlit/secrets.toml"
+SECRETS_FILES = (f"~/{SECRETS_FILE}", SECRETS_FILE)  # where Streamlit looks; the last that sets a name wins
+PROGRAM = Path(__file__).parent.parent
 
-class Settings(BaseSettings):
+
+class _FromFiles(BaseSettings):
+    """Reads a name from the secrets file, else from the environment, else from `.env`; what is empty is not set."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        secrets = EnvSettingsSource(settings_cls)
+        secrets.env_vars = {name: value for file in _secrets.files for name, value in _variables_of(file).items()}
+        return init_settings, secrets, env_settings, dotenv_settings
+
+
+@dataclass
+class _Secrets:
+    files: Sequence[str] = SECRETS_FILES
+
+
+_secrets = _Secrets()
+
+
+def read_secrets_from(files: Sequence[str]) -> None:
+    """Read these files from now on, where Streamlit was told to read its secrets from others than usual."""
+    _secrets.files = files
+
+
+def _variables_of(file: str) -> dict[str, str]:
+    """Return the top-level entries of a secrets file as if they were variables; none if there is no such file."""
+    path = os.path.expanduser(file)
+    if not os.path.isfile(path):
+        return {}
+    try:
+        entries = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ConfigurationError(f"{file} cannot be read; correct it, it must be TOML in UTF-8.") from None
+    written = {name.lower(): _as_variable(value) for name, value in entries.items() if not isinstance(value, dict)}
+    return {name: value for name, value in written.items() if value}
+
+
+def _as_variable(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_as_variable, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Settings(_FromFiles):
     """What the program was told. Secrets never show in its repr; use `get_secret_value()` to send them."""
-
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     twilio_account_sid: Annotated[str, AfterValidator(_starts_with("AC"))] | None = Field(
         None, description="The account (AC…). With it goes either the auth token or an API key."
@@ -194,6 +256,11 @@ class Settings(BaseSettings):
         return self.database_path_setting or Path("data") / name
 
     @property
+    def chooses_its_store(self) -> bool:
+        """Whether it is said where the ledger is, so that it is the same wherever a command starts."""
+        return bool(self.supabase_url or self.database_path_setting)
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
@@ -214,10 +281,8 @@ class Settings(BaseSettings):
         return bool(self.twilio_account_sid if source == "twilio" else self.elevenlabs_api_key)
 
 
-class _LogSettings(BaseSettings):
+class _LogSettings(_FromFiles):
     """What is needed before the other settings, since what is wrong with these is logged too."""
-
-    model_config = Settings.model_config
 
     log_format: LogFormat = "auto"
 
@@ -226,23 +291,64 @@ def log_format() -> LogFormat:
     """Return how to write logs; as if nothing was set if that is malformed, which `load` will tell."""
     try:
         return _LogSettings().log_format
-    except (ValidationError, OSError, UnicodeDecodeError):
+    except (ConfigurationError, ValidationError, OSError, UnicodeDecodeError):
         return "auto"
 
 
 def variable(name: str) -> str:
     """Return the name that a setting has in the environment; the older one, which is read too, is left out."""
-    alias = Settings.model_fields[name].validation_alias
-    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias or name.upper())
+    return _names(name)[0]
 
 
-def add_variables(entries: Mapping[str, object]) -> None:
-    """Make variables of the entries of `st.secrets` that Streamlit makes none of: true, false and lists."""
-    for name, value in entries.items():
-        if isinstance(value, bool):
-            os.environ[name] = str(value).lower()
-        elif isinstance(value, list):
-            os.environ[name] = ",".join(map(str, value))
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Undo what is done to the environment meanwhile: Streamlit makes variables of its secrets, of empty ones too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in {*before, *os.environ}:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
+
+
+def origins() -> dict[str, str]:
+    """Return where each variable that is set is read from: a file, or "the environment"."""
+    places: list[tuple[str, Mapping[str, str | None]]] = [
+        *((file, _variables_of(file)) for file in reversed(_secrets.files)),
+        ("the environment", EnvSettingsSource(Settings).env_vars),
+        (ENV_FILE, DotEnvSettingsSource(Settings).env_vars),
+    ]
+    return {
+        name: place
+        for setting in Settings.model_fields
+        for name in _names(setting)
+        for place, values in reversed(places)
+        if name.lower() in values
+    }
+
+
+def told_origins() -> str:
+    """Return in a sentence which settings come from where, without their values."""
+    found = origins()
+    places = list(dict.fromkeys(found.values()))
+    if not places:
+        return f"No setting is set: there is neither {ENV_FILE} nor {SECRETS_FILE} in {Path.cwd()} with one."
+    parts = [f"{place} ({', '.join(name for name in found if found[name] == place)})" for place in places]
+    return f"Settings come from {'; '.join(parts)}."
+
+
+def elsewhere() -> str | None:
+    """Return a sentence if settings and data of another folder count than that of the program, which may surprise."""
+    here = Path.cwd()
+    if here.samefile(PROGRAM):
+        return None
+    return (
+        f"Settings and data of {here} count, since the command was started there, and not those of {PROGRAM}, where "
+        "the program is; start it there, or set DATABASE_PATH."
+    )
 
 
 def load() -> Settings:
@@ -252,7 +358,7 @@ def load() -> Settings:
     except ValidationError as exc:
         # The value itself may be a secret, so only its name and what is wrong with it are told.
         problems = [_problem(error["loc"], error["msg"]) for error in exc.errors(include_input=False)]
-        raise ConfigurationError("; ".join(problems) + ". Correct it in .env or the environment.") from None
+        raise ConfigurationError(f"{'; '.join(problems)}. Correct it in {_place_of('; '.join(problems))}.") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(".env cannot be read; save it as plain text in UTF-8.") from None
 
@@ -280,7 +386,7 @@ def load_what_is_sound() -> Sound:
         except ValidationError as exc:
             for error in exc.errors(include_input=False):
                 unsure |= _leave_out(error["loc"], error["msg"], replaced)
-        except (OSError, UnicodeDecodeError):
+        except (ConfigurationError, OSError, UnicodeDecodeError):
             break
         else:
             return Sound(settings=settings, problem=problem, unsure=frozenset(unsure))
@@ -312,8 +418,20 @@ def _leave_out(location: tuple[int | str, ...], message: str, replaced: dict[str
 
 def files_with_keys() -> list[Path]:
     """Return the files of the configuration that hold keys."""
-    found = [path for path in (Path(".env"), Path(".streamlit/secrets.toml")) if path.is_file()]
+    places = [ENV_FILE, *map(os.path.expanduser, _secrets.files)]
+    found = [Path(place) for place in places if os.path.isfile(place) and os.access(place, os.R_OK)]
     return [path for path in found if HOLDS_KEYS.search(path.read_text(encoding="utf-8", errors="replace"))]
+
+
+def _place_of(problems: str) -> str:
+    places = {place for name, place in origins().items() if name in problems}
+    return " and ".join(sorted(places)) if any("secrets" in place for place in places) else ".env or the environment"
+
+
+def _names(setting: str) -> list[str]:
+    """Return the names that a setting has as a variable, the first that counts first."""
+    alias = Settings.model_fields[setting].validation_alias
+    return list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [str(alias or setting.upper())]
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,8 +20,11 @@ from sync.errors import ConfigurationError
 THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")  # as browsers write it into the Host header
 UNKEPT = ("/api", "/media/")  # what may hold figures: answers of the API, and downloads
 STREAMLITS_METRICS = "/_stcore/metrics"
+LONGEST_SHOWN = 100
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+log = structlog.get_logger()
 
 OPEN = (
     "Without a login everybody who reaches the dashboard is its administrator, so it serves this machine alone; "
@@ -35,6 +39,15 @@ def refuse_open_reach(address: str | None, hosts: Iterable[str]) -> None:
     """
     if not is_this_machine(address or "0.0.0.0") or not all(map(is_this_machine, hosts)):  # noqa: S104  named, not bound
         raise ConfigurationError(OPEN)
+
+
+def refuse_base_path(path: str) -> None:
+    """Raise ConfigurationError for a dashboard below a path: the API, and what is said of it, are at the root."""
+    if path.strip("/"):
+        raise ConfigurationError(
+            "server.baseUrlPath is set, and the dashboard works at the root of a host name alone, since its API is at "
+            "/api; remove the option, and give the dashboard a host name of its own, such as ledger.example.com."
+        )
 
 
 def is_this_machine(host: str) -> bool:
@@ -155,12 +168,32 @@ class SameOriginOnly:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._has_told = False
+
+    def _tell_once(self, headers: Headers) -> None:
+        """Say what a proxy does wrong, without which nothing but an empty page tells of it; once, as strangers may."""
+        if self._has_told:
+            return
+        self._has_told = True
+        origin, host = (_harmless(headers.get(name, "")) for name in ("origin", "host"))
+        log.warning(
+            f"A WebSocket was refused, since its page is of {origin} and the request names the host {host}. If people "
+            "see an empty page behind a proxy, let it pass the Host header on (docs/deploy.md), and set ALLOWED_HOSTS "
+            "to the name that they use. This is said once."
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and _is_from_elsewhere(Headers(scope=scope)):
+        if scope["type"] == "websocket" and _is_from_elsewhere(headers := Headers(scope=scope)):
+            self._tell_once(headers)
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})  # before it is accepted: HTTP 403
         else:
             await self._app(scope, receive, send)
+
+
+def _harmless(text: str) -> str:
+    """Return what a visitor wrote as something to print: short, and without signs that lines or terminals act on."""
+    shown = "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text[:LONGEST_SHOWN])
+    return shown + ("…" if len(text) > LONGEST_SHOWN else "")
 
 
 def _is_from_elsewhere(headers: Headers) -> bool:

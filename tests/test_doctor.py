@@ -214,7 +214,8 @@ def test_a_file_that_is_no_text_is_a_finding(commands: Commands) -> None:
     said = commands.run("doctor")
 
     assert said.code == 1
-    assert troubles(said) == [".env cannot be read; save it as plain text in UTF-8."]
+    assert troubles(said)[0] == ".env cannot be read; save it as plain text in UTF-8."
+    assert len(troubles(said)) == 2, "beside it, that others may read the file"
 
 
 @pytest.mark.parametrize(
@@ -251,9 +252,51 @@ def test_keys_that_other_users_can_read_are_told(commands: Commands, mode: int, 
 
     said = commands.run("doctor")
 
-    assert said.code == 0
-    sentence = "Other users of this machine can read keys; run `chmod o-r .env`."
-    assert troubles(said, "!") == ([sentence] if is_told else [])
+    assert said.code == (1 if is_told else 0)
+    sentence = "Other users of this machine can read keys; run `chmod o-rw .env`."
+    assert troubles(said) == ([sentence] if is_told else [])
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("home", [False, True])
+def test_keys_in_streamlits_secrets_are_looked_at_too(commands: Commands, home: bool) -> None:
+    folder = commands.folder / "home" if home else commands.folder
+    file = folder / ".streamlit" / "secrets.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('CRON_SECRET = "cron-7c21"\n')
+    file.chmod(0o644)
+
+    said = commands.run("doctor", HOME=str(folder))
+
+    assert said.code == 1
+    [trouble] = troubles(said)
+    assert "secrets.toml" in trouble
+    assert trouble.startswith("Other users of this machine can read keys")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_it_tells_where_each_setting_comes_from(commands: Commands) -> None:
+    file = commands.folder / ".streamlit" / "secrets.toml"
+    file.parent.mkdir()
+    file.write_text('TIMEZONE = "Europe/Madrid"\n')
+    (commands.folder / ".env").write_text("TIMEZONE=UTC\nDEMO_PORT=4000\n")
+
+    said = commands.run("doctor")
+
+    sentence = said.out.splitlines()[0]
+    assert ".streamlit/secrets.toml (TIMEZONE)" in sentence
+    assert ".env (DEMO_PORT)" in sentence
+    assert "the environment (TWILIO_ACCOUNT_SID, " in sentence
+    assert "Madrid" not in sentence
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_folder_is_told_where_another_ledger_than_the_programs_counts(commands: Commands) -> None:
+    chosen, by_the_folder = commands.run("doctor"), commands.run("doctor", DATABASE_PATH="")
+
+    assert "the command was started there" not in chosen.out + chosen.err
+    [trouble] = troubles(by_the_folder, "!")[:1]
+    assert trouble.startswith(f"Settings and data of {commands.folder} count, since the command was started there")
 
 
 @pytest.mark.usefixtures("ledger")

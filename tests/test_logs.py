@@ -195,11 +195,12 @@ def test_the_scheduler_tells_machines_which_run_it_was_and_how_it_went(
         [sys.executable, "-m", "sync", "scheduler"], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
-    told = read([process.stderr.readline() for _ in range(4)])
+    origins, *told = read([process.stderr.readline() for _ in range(5)])
     process.terminate()
     rest = process.communicate(timeout=PATIENCE)[1]
 
     assert rest == ""
+    assert origins["event"].startswith("Settings come from the environment (TWILIO_ACCOUNT_SID, ")
     started, saved, _, refused = told
     assert started["source"] == "twilio"
     assert saved["event"].startswith("Twilio: ")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from sync.errors import ConfigurationError, NotConfiguredError
-from sync.settings import Settings, is_hard_to_guess, load, log_format
+from sync.settings import Settings, environment_kept, is_hard_to_guess, load, log_format, origins, told_origins
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,8 +38,14 @@ class Environment:
         self.folder = folder
         self._monkeypatch = monkeypatch
         monkeypatch.chdir(folder)
+        monkeypatch.setenv("HOME", str(folder / "home"))
         for name in NAMES:
             monkeypatch.delenv(name, raising=False)
+
+    def write_secrets(self, text: str, *, home: bool = False) -> None:
+        file = self.folder / ("home" if home else "") / ".streamlit" / "secrets.toml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
 
     def load(self, variables: Mapping[str, str] | None = None, **more: str) -> Settings:
         for name, value in {**(variables or {}), **more}.items():
@@ -383,3 +389,94 @@ def test_no_document_shows_a_secret_that_would_be_taken() -> None:
 
     assert [secret for secret in shown if is_hard_to_guess(secret)] == []
     assert shown
+
+
+def test_streamlits_secrets_come_before_the_environment_and_that_before_the_file(environment: Environment) -> None:
+    environment.write_secrets('TIMEZONE = "Europe/Madrid"\n')
+    (environment.folder / ".env").write_text("TIMEZONE=Asia/Kolkata\nCRON_SECRET=of-the-file\nFIRST_SYNC_DAYS=3\n")
+
+    settings = environment.load(TIMEZONE="America/New_York", CRON_SECRET="of-the-environment")
+
+    assert settings.timezone == "Europe/Madrid"
+    assert secret(settings.cron_secret) == "of-the-environment"
+    assert settings.first_sync_days == 3
+    assert origins() == {
+        "TIMEZONE": ".streamlit/secrets.toml",
+        "CRON_SECRET": "the environment",
+        "FIRST_SYNC_DAYS": ".env",
+    }
+    assert told_origins() == (
+        "Settings come from the environment (CRON_SECRET); .env (FIRST_SYNC_DAYS); .streamlit/secrets.toml (TIMEZONE)."
+    )
+
+
+def test_keys_that_stand_in_streamlits_secrets_alone_are_no_demo(environment: Environment) -> None:
+    environment.write_secrets(f'TWILIO_ACCOUNT_SID = "{ACCOUNT}"\nTWILIO_AUTH_TOKEN = "token"\n')
+
+    assert not environment.load().is_demo
+
+
+def test_of_the_two_files_of_streamlit_the_projects_wins(environment: Environment) -> None:
+    environment.write_secrets('TIMEZONE = "Asia/Kolkata"\nFIRST_SYNC_DAYS = 5\n', home=True)
+    environment.write_secrets('TIMEZONE = "Europe/Madrid"\n')
+
+    settings = environment.load()
+
+    assert (settings.timezone, settings.first_sync_days) == ("Europe/Madrid", 5)
+    assert origins() == {"TIMEZONE": ".streamlit/secrets.toml", "FIRST_SYNC_DAYS": "~/.streamlit/secrets.toml"}
+
+
+def test_numbers_truths_and_lists_of_streamlits_secrets_count_as_their_text(environment: Environment) -> None:
+    environment.write_secrets(
+        "FIRST_SYNC_DAYS = 7\nALLOW_OPEN_DASHBOARD = true\nDISABLE_ELEVENLABS_HOURLY_SYNC = false\n"
+        'ALLOWED_HOSTS = ["a.example", "b.example"]\ncron_secret = 1234567890123456\n[auth]\nTIMEZONE = "Mars"\n'
+    )
+
+    settings = environment.load(DISABLE_ELEVENLABS_HOURLY_SYNC="true")
+
+    assert settings.first_sync_days == 7
+    assert settings.allow_open_dashboard is True
+    assert settings.disable_elevenlabs_hourly_sync is False
+    assert settings.allowed_hosts == ("a.example", "b.example")
+    assert secret(settings.cron_secret) == "1234567890123456"
+    assert settings.timezone == "UTC", "a table is none of ours"
+
+
+def test_an_empty_entry_of_streamlits_secrets_hides_nothing(environment: Environment) -> None:
+    environment.write_secrets('CRON_SECRET = ""\nALLOWED_HOSTS = []\n')
+
+    settings = environment.load(CRON_SECRET="of-the-environment", ALLOWED_HOSTS="a.example")
+
+    assert secret(settings.cron_secret) == "of-the-environment"
+    assert settings.allowed_hosts == ("a.example",)
+
+
+@pytest.mark.parametrize("content", [b"[auth\n", b"TIMEZONE = Madrid-7c21\n", b"# caf\xe9-7c21\n"])
+def test_streamlits_secrets_that_are_no_toml_are_one_sentence(environment: Environment, content: bytes) -> None:
+    environment.write_secrets("")
+    (environment.folder / ".streamlit" / "secrets.toml").write_bytes(content)
+
+    assert environment.refusal() == (".streamlit/secrets.toml cannot be read; correct it, it must be TOML in UTF-8.")
+    assert log_format() == "auto"
+
+
+def test_what_is_malformed_in_streamlits_secrets_is_to_be_corrected_there(environment: Environment) -> None:
+    environment.write_secrets('TIMEZONE = "Middle/7c21"\n')
+
+    message = environment.refusal(FIRST_SYNC_DAYS="0")
+
+    assert message.endswith("Correct it in .streamlit/secrets.toml and the environment.")
+    assert "7c21" not in message
+
+
+def test_what_streamlit_makes_of_its_secrets_leaves_the_environment_as_it_was(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRON_SECRET", "of-the-environment")
+
+    with environment_kept():
+        monkeypatch.setenv("CRON_SECRET", "")
+        monkeypatch.setenv("TIMEZONE", "Europe/Madrid")
+
+    assert environment.load().timezone == "UTC"
+    assert secret(environment.load().cron_secret) == "of-the-environment"

@@ -11,13 +11,19 @@ TOO_LITTLE, LITTLE = 200_000_000, 1_000_000_000  # bytes
 
 
 def key_files(files: Iterable[Path]) -> Iterator[Finding]:
-    """Find files with keys that every user of the machine may read."""
-    open_to_others = [str(path) for path in files if path.stat().st_mode & stat.S_IROTH]
+    """Find files with keys that every user of the machine may read, or even write."""
+    open_to_others = [str(path) for path in files if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)]
     message = "No other user of this machine can read the files with keys."
     if open_to_others:
         names = " ".join(open_to_others)
-        message = f"Other users of this machine can read keys; run `chmod o-r {names}`."
-    yield Finding(check="files with keys", ok=not open_to_others, message=message, is_error=False)
+        message = f"Other users of this machine can read keys; run `chmod o-rw {names}`."
+    yield Finding(check="files with keys", ok=not open_to_others, message=message)
+
+
+def place(elsewhere: str | None, *, is_chosen: bool) -> Iterator[Finding]:
+    """Tell that the ledger of another folder is looked at than that of the program."""
+    if elsewhere and not is_chosen:
+        yield Finding(check="folder", ok=False, message=elsewhere, is_error=False)
 
 
 def disk(database: Path, free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free) -> Finding:

@@ -231,19 +231,20 @@ def test_without_a_login_it_does_not_start_for_others_than_this_machine(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"[auth\n", ".streamlit/secrets.toml cannot be read; correct it, it must be TOML in UTF-8."),
-        (b"# caf\xe9\n", ".streamlit/secrets.toml cannot be read; correct it, it must be TOML in UTF-8."),
+        (b"[auth\n", "{file} cannot be read; correct it, it must be TOML in UTF-8."),
+        (b"# caf\xe9\n", "{file} cannot be read; correct it, it must be TOML in UTF-8."),
         (b"[auth]\n", "[auth] redirect_uri field required; cookie_secret field required."),
         (b"[access]\nadmins = ['ana@agency.example']\n", "[access] has no effect without [auth]"),
     ],
 )
 def test_a_login_that_cannot_be_read_does_not_open_the_dashboard(tmp_path: Path, content: bytes, sentence: str) -> None:
-    (tmp_path / "secrets.toml").write_bytes(content)
+    file = tmp_path / "secrets.toml"
+    file.write_bytes(content)
 
-    refused = start(tmp_path, f"--secrets.files={tmp_path / 'secrets.toml'}")
+    refused = start(tmp_path, f"--secrets.files={file}")
 
     assert refused.returncode != 0
-    assert f"Voice Ledger cannot start: {sentence}" in refused.stdout + refused.stderr
+    assert f"Voice Ledger cannot start: {sentence.format(file=file)}" in refused.stdout + refused.stderr
 
 
 def test_settings_stand_in_streamlits_secrets_too_in_whatever_type(tmp_path: Path) -> None:
@@ -261,6 +262,42 @@ def test_settings_stand_in_streamlits_secrets_too_in_whatever_type(tmp_path: Pat
         )
 
     assert answer.json()["status"] == "skipped"
+
+
+def test_the_same_settings_count_for_the_dashboard_as_for_the_scheduler(tmp_path: Path) -> None:
+    file = tmp_path / ".streamlit" / "secrets.toml"
+    file.parent.mkdir()
+    file.write_text('CRON_SECRET = ""\nTIMEZONE = "Europe/Madrid"\n')
+    variables = environment(tmp_path, NOWHERE) | {"CRON_SECRET": "of-the-environment", "TIMEZONE": "Asia/Kolkata"}
+
+    with dashboard(variables, cwd=tmp_path) as address:
+        answer = httpx.get(
+            f"{address}/api/sync-runs", headers={"Authorization": "Bearer of-the-environment"}, trust_env=False
+        )
+    doctor = subprocess.run(
+        [sys.executable, "-m", "sync", "doctor"], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+
+    assert answer.status_code == 200
+    assert ".streamlit/secrets.toml (TIMEZONE)" in doctor.stdout
+
+
+@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+@pytest.mark.parametrize("path", ["ledger", "/a/b/"])
+def test_a_dashboard_below_a_path_is_refused_however_it_is_set(tmp_path: Path, way: str, path: str) -> None:
+    options, variables = [], {}
+    if way == "flag":
+        options = [f"--server.baseUrlPath={path}"]
+    elif way == "variable":
+        variables = {"STREAMLIT_SERVER_BASE_URL_PATH": path}
+    else:
+        (tmp_path / ".streamlit").mkdir()
+        (tmp_path / ".streamlit" / "config.toml").write_text(f'[server]\nbaseUrlPath = "{path}"\n')
+
+    refused = start(tmp_path, *options, **variables, HOME=str(tmp_path))
+
+    assert refused.returncode != 0
+    assert "Voice Ledger cannot start: server.baseUrlPath is set" in refused.stdout + refused.stderr
 
 
 def test_told_by_name_it_is_open_and_answers_to_more_names(tmp_path: Path) -> None:
