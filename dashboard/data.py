@@ -18,6 +18,7 @@ from dashboard import access, usages
 from dashboard.buckets import Buckets, Progress, cut
 from dashboard.periods import Period
 from dashboard.usages import Usage
+from sync import freshness
 from sync import phones as phones_csv
 from sync import verify as checks
 from sync.background import BackgroundSyncs, background_syncs
@@ -137,7 +138,7 @@ def sync_status() -> SyncStatus:
     Runs are about all workspaces: a client is told how current the data is, and nothing else.
     """
     st.session_state.pop(RUNS, None)  # should the store not answer, nobody goes by the old ones
-    st.session_state[RUNS] = services().store.notable_runs()
+    st.session_state[RUNS] = freshness.notable_runs(services().store, now=now())
     if access.current_user().is_client:
         return SyncStatus(freshness=freshness_by_source(), running=[], is_starting=False, problems={})
     syncs, at = _syncs(), now()
@@ -153,7 +154,7 @@ def sync_status() -> SyncStatus:
 def _runs() -> list[SyncRun]:
     """Return what tells how current the data is, as the script of this page found it when it began."""
     if RUNS not in st.session_state:
-        st.session_state[RUNS] = services().store.notable_runs()
+        st.session_state[RUNS] = freshness.notable_runs(services().store, now=now())
     runs: list[SyncRun] = st.session_state[RUNS]
     return runs
 
@@ -161,7 +162,7 @@ def _runs() -> list[SyncRun]:
 def freshness_by_source() -> list[Freshness]:
     """Return how current each source is that can be synced; a client is not told of the latest run."""
     states = [freshness_of(_runs(), source, now=now()) for source in services().sources()]
-    return [replace(state, latest=None) for state in states] if access.current_user().is_client else states
+    return [replace(state, latest=None, ahead=None) for state in states] if access.current_user().is_client else states
 
 
 def runs(source: Source | None = None, *, kind: RunKind | None = None, limit: int) -> list[SyncRun]:
@@ -211,7 +212,7 @@ def progress(buckets: Buckets, sources: Sequence[Source]) -> list[Progress]:
 def verify() -> list[Finding]:
     """Run all checks, which takes seconds on a large store."""
     access.refuse_clients()
-    return list(checks.verify(services().store, services().sources()))
+    return list(checks.verify(services().store, services().sources(), clock=now))
 
 
 def data_through(sources: Sequence[Source]) -> datetime | None:
@@ -426,7 +427,7 @@ def _failures(source: Source, version: str) -> list[StoredFailure]:
 
 @_kept
 def _gaps(source: Source, version: str) -> list[tuple[datetime, datetime]]:
-    return services().store.gaps(source, since=BEFORE_EVERYTHING)
+    return freshness.gaps(services().store, source, now=now())
 
 
 @_kept

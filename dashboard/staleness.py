@@ -24,7 +24,7 @@ def warn(sources: Sequence[Source], zone: ZoneInfo) -> None:
 
 
 def _is_wanting(state: Freshness) -> bool:
-    return _is_broken(state) or (state.through is not None and state.level in STALE)
+    return _is_broken(state) or state.ahead is not None or (state.through is not None and state.level in STALE)
 
 
 def _is_broken(state: Freshness) -> bool:
@@ -58,6 +58,8 @@ def _why(state: Freshness, status: SyncStatus) -> str:
         return "Newer ones are on their way; ask who runs this dashboard if it takes long."
     if latest and latest.state is RunState.RUNNING:
         return "A sync is running."
+    if state.warning:
+        return state.warning
     if latest and latest.message and latest.state in ENDED:
         return f"The last sync {ENDED[latest.state]}: {latest.message}"
     if state.source in status.problems:  # it did not get as far as a run

@@ -75,6 +75,8 @@ def _show_freshness(state: Freshness, zone: ZoneInfo, now: datetime) -> None:
         st.markdown(f"**{PROVIDER_NAMES[state.source]}** {BADGES[state.level]}")
         if state.through and state.age is not None:
             st.caption(f"Data through {formats.clock(state.through, zone, now=now)}, {formats.age(state.age)}")
+    if state.warning:
+        st.warning(formats.literal(state.warning), icon=":material/history_toggle_off:")
     if state.latest and state.latest.state is RunState.SKIPPED and state.latest.message:
         st.caption(formats.literal(f"Not synced: {state.latest.message}"))
 

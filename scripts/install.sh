@@ -67,7 +67,13 @@ make_environment() {
 install_packages() {
     echo "Installing packages into .venv (about a minute the first time)."
     .venv/bin/python -m pip install --disable-pip-version-check --no-input -r requirements.txt >"$log" 2>&1 || fail "$(why_not)"
+    importable_everywhere
     { identity && requirements; } >"$stamp"
+}
+
+# So that `.venv/bin/python -m sync` works in every folder, and can say which ledger it opens there.
+importable_everywhere() {
+    .venv/bin/python -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("purelib"), "voice-ledger.pth"), "w").write(os.getcwd() + "\n")' >/dev/null
 }
 
 why_not() {
@@ -90,4 +96,6 @@ if [ -n "$(what_is_wrong)" ]; then
 elif [ "$(requirements)" != "$(sed -n 2p "$stamp")" ]; then
     echo "The requirements have changed since the last installation."
     install_packages
+elif ! ls .venv/lib/python*/site-packages/voice-ledger.pth >/dev/null 2>&1; then
+    importable_everywhere # an older installation
 fi

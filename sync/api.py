@@ -32,7 +32,7 @@ from sync.errors import (
     StoreError,
     VoiceLedgerError,
 )
-from sync.freshness import freshness_of
+from sync.freshness import freshness_of, notable_runs
 from sync.metrics import USD, CombinedTotals, Metric, combined, stored, twilio, values
 from sync.models import SOURCES, AnyTotals, ElevenLabsTotals, RunState, Snapshot, Source, TwilioTotals, Workspace
 from sync.openapi import MOST_RUNS, USUAL_RUNS
@@ -168,7 +168,7 @@ class Api:
     def _health(self, request: Request) -> Json:
         now = self._services.clock()
         try:
-            runs = self._store.notable_runs()
+            runs = notable_runs(self._store, now=now)
         except StoreError as exc:
             log.warning("The store cannot be read", problem=str(exc))  # which may name a file: not for everybody
             return Json({"status": "failed", "store": UNREADABLE}, status_code=503)
@@ -177,6 +177,7 @@ class Api:
             source: {
                 "data_through": state.through,
                 "age_seconds": None if state.age is None else int(state.age.total_seconds()),
+                "warning": state.warning,
             }
             for source, state in states.items()
         }

@@ -1,6 +1,5 @@
 """Backup and restore: one SQLite file, whatever the store; what was restored is proven equal to it."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -33,7 +32,10 @@ class NewBackup(Protocol):
     def __call__(self, file: Path, *, replace: bool) -> AbstractContextManager[Store]: ...
 
 
-OpenBackup = Callable[[Path], AbstractContextManager[Store]]  # gives a copy that may be changed, in today's schema
+class OpenBackup(Protocol):
+    """Gives what a backup holds, in today's schema: a copy, which may be changed, and lies beside another file."""
+
+    def __call__(self, file: Path, *, beside: Path) -> AbstractContextManager[Store]: ...
 
 
 def back_up(
@@ -63,7 +65,7 @@ def restore(store: Store, file: Path, *, data: str, open_backup: OpenBackup, on_
 
     One that was cut off may be repeated: the store may hold a part of the backup, but nothing else.
     """
-    with open_backup(file) as backup:
+    with open_backup(file, beside=store.path if isinstance(store, OneFile) else file) as backup:
         _claim(backup, file, data)
         _refuse_other_content(store, backup)
         _settle(backup)

@@ -224,9 +224,9 @@ def new_backup(file: Path, *, replace: bool) -> Iterator[Store]:
 
 
 @contextmanager
-def open_backup(file: Path) -> Iterator[Store]:
-    """Give what a backup holds, in today's schema: a copy, which may be changed."""
-    with backup_file.copied(file) as copy, closing(SqliteStore(copy)) as store:
+def open_backup(file: Path, *, beside: Path) -> Iterator[Store]:
+    """Give what a backup holds, in today's schema: a copy, which may be changed, beside another file."""
+    with backup_file.copied(file, beside=beside) as copy, closing(SqliteStore(copy)) as store:
         yield store
 
 

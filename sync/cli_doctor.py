@@ -89,5 +89,5 @@ def _look_into_ledger(store: Store, configured: Settings) -> Iterator[Finding]:
             is_off = source == "elevenlabs" and configured.disable_elevenlabs_hourly_sync
             yield from attempt(f"{source} schedule", partial(ledger.schedule, store, source, now))
             yield from attempt(f"{source} data", partial(ledger.data, store, source, now, is_switched_off=is_off))
-            yield from attempt(f"{source} gaps", partial(ledger.gaps, store, source))
+            yield from attempt(f"{source} gaps", partial(ledger.gaps, store, source, now))
     yield from attempt("numbers registered", lambda: [verify.numbers(store)])

@@ -19,7 +19,7 @@ from sync.models import (
     SyncRun,
     Window,
 )
-from sync.runs import Conditions, Run, open_run
+from sync.runs import Conditions, Run, last_success, open_run
 from sync.store import Store
 from sync.times import HOUR
 
@@ -57,11 +57,12 @@ def plan(store: Store, source: Source, *, now: datetime, first_sync: timedelta) 
     """Return what the next run lists: from the end of the last one (at least an hour), with a margin, until now.
 
     After an outage the window is as long as the outage. Once a day it reaches back to list the last days again, and
-    after an outage the days before it, whose records may have changed since.
+    after an outage the days before it, whose records may have changed since. What a run from a clock that was ahead
+    claims to have listed does not count.
     """
-    last, swept = store.last_success(source), store.last_success(source, RunKind.SWEEP)
+    last, swept = last_success(store, source, now=now), last_success(store, source, RunKind.SWEEP, now=now)
     start = min(now - HOUR, last.window_end) if last else now - first_sync
-    if swept and now - SWEEP_EVERY < swept.window_end <= now:  # one that ends later is from a clock that was ahead
+    if swept and now - SWEEP_EVERY < swept.window_end:
         return RunKind.HOURLY, (start - MARGIN, now)
     due = min(now, swept.window_end + DAY) if swept else now
     return RunKind.SWEEP, (min(start, due - SWEEP_BACK) - MARGIN, now)

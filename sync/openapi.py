@@ -153,7 +153,11 @@ def _components() -> dict[str, Schema]:
                     "type": "object",
                     "propertyNames": schema_of(Source),
                     "additionalProperties": object_of(
-                        {"data_through": schema_of(datetime | None), "age_seconds": schema_of(int | None)}
+                        {
+                            "data_through": schema_of(datetime | None),
+                            "age_seconds": schema_of(int | None),
+                            "warning": schema_of(str | None),
+                        }
                     ),
                 },
             }

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from sync.freshness import freshness_of
+from sync.freshness import freshness_of, notable_runs
 from sync.models import RunKind, RunState, RunTotals, Source, SyncRun
 from sync.runs import STALE_AFTER
 from sync.store import Store
@@ -40,7 +40,7 @@ def read_figures(store: Store, sources: Sequence[Source], *, now: datetime) -> F
         sources=sources,
         now=now,
         totals=store.run_totals(alive_since=now - STALE_AFTER),
-        notable_runs=store.notable_runs(),
+        notable_runs=notable_runs(store, now=now),
         waiting_failures=store.waiting_failures(),
         unpriced={
             "twilio": sum(totals.unpriced_calls for totals in calls),
@@ -150,13 +150,19 @@ def _data(figures: Figures) -> Iterator[Metric]:
         "When the last run ended that went well (Unix time); historical syncs do not count.",
         labels=["source"],
     )
+    ahead = GaugeMetricFamily(
+        "voice_ledger_clock_was_ahead",
+        "Whether the newest successful run is from a clock that was ahead, and counts for nothing (1), or not (0).",
+        labels=["source"],
+    )
     for source in figures.sources:
         state = freshness_of(figures.notable_runs, source, now=figures.now)
+        ahead.add_metric([source], int(state.ahead is not None))
         if state.age is not None:
             age.add_metric([source], state.age.total_seconds())
         if state.success and state.success.finished_at:
             ended.add_metric([source], state.success.finished_at.timestamp())
-    yield from (age, ended)
+    yield from (age, ended, ahead)
 
 
 def _by_kind(each: RunTotals) -> Labels:

@@ -13,12 +13,14 @@ import psutil
 from sync.errors import STOPPED, AlreadyRunningError, LostLockError, StoppedError, StoreError, VoiceLedgerError
 from sync.models import RunKind, RunState, Source, SyncRun, Window
 from sync.sentences import counted
-from sync.store import Store
+from sync.store import Runs, Store
 from sync.times import utc_now
 from sync.traffic import Traffic
 
 HEARTBEAT = timedelta(seconds=5)
 STALE_AFTER = timedelta(seconds=60)
+CLOCKS_DIFFER = timedelta(minutes=1)  # those of two machines that are both right
+LOOKED_THROUGH = 5000  # runs back, behind those of a clock that was ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,27 @@ def _left_out(record: SyncRun) -> str | None:
     return (
         f"{counted(record.failed, 'record')} could not be fetched or read; {they_are} listed, and tried again "
         "with the next run."
+    )
+
+
+def is_ahead(run: SyncRun, now: datetime) -> bool:
+    """Tell whether a run reaches or ended later than now, so that the clock it was made by must have been wrong."""
+    return max(run.window_end, run.finished_at or run.window_end) > now + CLOCKS_DIFFER
+
+
+def last_success(store: Runs, source: Source, kind: RunKind | None = None, *, now: datetime) -> SyncRun | None:
+    """Return the latest successful run whose clock was not ahead. Without `kind`, no backfill."""
+    newest = store.last_success(source, kind)
+    if newest is None or not is_ahead(newest, now):
+        return newest
+    kinds = (kind,) if kind else (RunKind.HOURLY, RunKind.SWEEP)
+    return next(
+        (
+            run
+            for run in store.runs(source, kind=kind, limit=LOOKED_THROUGH)
+            if run.state is RunState.OK and run.kind in kinds and not is_ahead(run, now)
+        ),
+        None,
     )
 
 

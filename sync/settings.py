@@ -211,7 +211,8 @@ class Settings(_FromFiles):
     database_path_setting: Path | None = Field(
         None,
         validation_alias="DATABASE_PATH",
-        description="Where SQLite keeps its file. Without it: data/voice-ledger.db, or data/demo.db for demo data.",
+        description="Where SQLite keeps its file. Without it: data/voice-ledger.db, or data/demo.db for demo data, in "
+        "the folder where the program starts.",
     )
     demo_port: int | None = Field(
         None,

@@ -1,13 +1,15 @@
 """Checks that a person can run at any time: those of docs/migration.md, and that every balance equals its records."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+from sync.freshness import freshness
 from sync.models import PROVIDER_NAMES, SOURCES, LegacyRecords, Source
 from sync.sentences import counted
 from sync.store import Store
+from sync.times import utc_now
 
 SHOWN = 3  # examples named in a sentence
 COUNTED = 200  # unregistered numbers
@@ -24,7 +26,9 @@ class Finding:
     is_error: bool = True  # False: work to do, with nothing wrong in the data
 
 
-def verify(store: Store, configured: Collection[Source] = SOURCES) -> Iterator[Finding]:
+def verify(
+    store: Store, configured: Collection[Source] = SOURCES, *, clock: Callable[[], datetime] = utc_now
+) -> Iterator[Finding]:
     """Yield one finding per check; the first that fails may make the later ones pointless, and they are left out.
 
     Of a source that is not configured there need not be any data.
@@ -38,6 +42,7 @@ def verify(store: Store, configured: Collection[Source] = SOURCES) -> Iterator[F
         yield _data(store, source, is_configured=source in configured)
         yield _duplicates(store, source)
         yield _balances(store, source)
+        yield from _clock(store, source, clock())
     yield migrations(store)
     yield from legacy(store)
     yield numbers(store)
@@ -152,6 +157,12 @@ def _balances(store: Store, source: Source) -> Finding:
             f"{'its' if len(wrong) == 1 else 'their'} records, from {_examples(wrong)}."
         )
     return Finding(check=f"{source} balances", ok=not wrong and not waiting, message=message, is_error=bool(wrong))
+
+
+def _clock(store: Store, source: Source, now: datetime) -> Iterator[Finding]:
+    """Find a run that says the data is current, and ended when nobody can have synced it yet."""
+    if warning := freshness(store, source, now=now).warning:
+        yield Finding(check=f"{source} clock", ok=False, message=f"{PROVIDER_NAMES[source]}: {warning}")
 
 
 def numbers(store: Store) -> Finding:

@@ -24,7 +24,8 @@ HEADINGS = {
 }
 
 EXAMPLE_HEAD = """\
-# Copy to .env and fill in what you have. Without any provider key the program runs on demo data.
+# Copy it (install -m 600 .env.example .env) and fill in what you have.
+# Without any provider key the program runs on demo data.
 # Empty values count as not set. A malformed value stops the start with one line that names it.
 # Who may sign in to the dashboard stands in .streamlit/secrets.toml; docs/access.md explains it.
 """
@@ -32,12 +33,18 @@ EXAMPLE_HEAD = """\
 PAGE_HEAD = """\
 # Environment variables
 
-Read from the environment, or from `.env` in the folder where the program starts ([.env.example](../.env.example) is
-one to copy); the environment comes first. For the dashboard and its API, top-level entries of
-`.streamlit/secrets.toml` of the same names count before both. None is needed: without any provider's credentials the
-program runs on demo data. Empty values count as not set. A malformed value stops the start with one line that names it,
-and never shows the value. Secrets are never logged, exported or sent to a browser; the page *Settings* says which of
-them are set. Who may sign in stands in `.streamlit/secrets.toml`, which [access.md](access.md) explains.
+Read from `.streamlit/secrets.toml`, then from the environment, then from `.env` ([.env.example](../.env.example) is
+one to copy): the first that sets a name wins, for the dashboard, the scheduler and every command alike. Both files
+are those of the folder where the program starts; of `~/.streamlit/secrets.toml` counts what the folder's does not
+set. In these, settings are top-level entries; numbers, `true`, `false` and lists count as their text. `python -m sync
+doctor`, and the first lines of dashboard and scheduler, say which setting comes from where. (Streamlit's own option
+`secrets.files` is the dashboard's alone.)
+
+None is needed: without any provider's credentials the program runs on demo data. Empty values count as not set. A
+malformed value stops the start with one line that names it, and never shows the value. Secrets are never logged,
+exported or sent to a browser; the page *Settings* says which of them are set. Files with keys are for their owner
+(`chmod 600`), or for one group: `doctor` fails where everybody on the machine may read them. Who may sign in stands
+in `.streamlit/secrets.toml`, which [access.md](access.md) explains.
 
 This page is written by `make documents` from `sync/settings.py`.
 """

@@ -641,10 +641,28 @@ def test_health_needs_no_secret_and_tells_how_old_the_data_is(services: Services
 
     after = call("GET", "/api/health", {})
 
-    never = {"data_through": None, "age_seconds": None}
+    never = {"data_through": None, "age_seconds": None, "warning": None}
     assert exact(before) == {"status": "ok", "store": "ok", "sources": {"twilio": never, "elevenlabs": never}}
-    assert exact(after)["sources"]["twilio"] == {"data_through": "2026-11-18T15:20:00+00:00", "age_seconds": 3600}
+    assert exact(after)["sources"]["twilio"] == {
+        "data_through": "2026-11-18T15:20:00+00:00",
+        "age_seconds": 3600,
+        "warning": None,
+    }
     assert after.status_code == 200
+
+
+def test_a_run_from_a_clock_that_was_ahead_is_named_and_makes_nothing_current(services: Services, call: Caller) -> None:
+    for end in (NOW - 9 * HOUR, NOW + 30000 * HOUR):
+        window = (NOW - 10 * HOUR, end)
+        run = services.store.begin_run("twilio", RunKind.HOURLY, window, owner="", now=end, stale_before=end)
+        services.store.finish_run(run.id, "ok", None, now=end)  # type: ignore[arg-type]  # StrEnum
+
+    told = exact(call("GET", "/api/health", {}))["sources"]["twilio"]
+
+    assert (told["data_through"], told["age_seconds"]) == ("2026-11-18T07:20:00+00:00", 9 * 3600)
+    assert told["warning"].startswith(
+        f"Run {run.id} claims to have ended at 2030-04-21 16:20 UTC, which is yet to come"
+    )
 
 
 def test_data_that_is_not_a_second_old_has_an_age_of_zero(services: Services, call: Caller) -> None:

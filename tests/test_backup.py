@@ -472,6 +472,51 @@ class CutFile(SqliteStore):
         raise StoppedError("Stopped in the middle.")
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sync.bootstrap import open_backup
+
+with open_backup(Path(sys.argv[1]), beside=Path(sys.argv[2])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_restore_leaves_a_copy_beside_its_target_alone_which_the_next_one_removes(
+    sqlite: SqliteStore, tmp_path: Path, file: Path
+) -> None:
+    back_up(sqlite, file)
+    target, temporary = tmp_path / "restored.db", tmp_path / "temporary"
+    temporary.mkdir()
+
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(file), str(target)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(temporary)},
+    )
+
+    copy = tmp_path / "restored.db.restoring"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert list(temporary.iterdir()) == []
+    with closing(SqliteStore(target)) as store:
+        restore(store, file)
+    assert [path.name for path in tmp_path.glob("*.restoring*")] == []
+    assert [path.name for path in file.parent.glob("*.restoring*")] == []
+
+
+def test_what_a_killed_restore_left_is_no_backup(tmp_path: Path) -> None:
+    left = tmp_path / "restored.db.restoring"
+    left.write_bytes(b"half")
+
+    with (
+        closing(SqliteStore(tmp_path / "restored.db")) as store,
+        pytest.raises(StoreError, match="has left; name"),
+    ):
+        restore(store, left)
+
+    assert left.exists()
+
+
 def test_a_restore_into_a_file_may_be_repeated_too(sqlite: SqliteStore, tmp_path: Path, file: Path) -> None:
     fill(sqlite)
     back_up(sqlite, file)

@@ -458,3 +458,19 @@ def test_demo_data_is_looked_at_like_any_other(commands: Commands, url: str) -> 
 
     assert (synced.code, said.code, troubles(said)) == (0, 0, [])
     assert "✓ The simulated Twilio of the demo answers." in said.out.splitlines()
+
+
+@pytest.mark.parametrize("command", ["doctor", "verify"])
+def test_a_run_from_a_clock_that_was_ahead_is_an_error_with_what_to_do(
+    commands: Commands, ledger: SqliteStore, command: str
+) -> None:
+    at = datetime.now(UTC) + timedelta(days=1200)
+    run = ledger.begin_run("twilio", RunKind.HOURLY, (at, at), owner="", now=at, stale_before=at)
+    ledger.finish_run(run.id, RunState.OK, None, now=at)
+
+    said = commands.run(command)
+
+    assert said.code == 1
+    [trouble] = [each for each in troubles(said) if "claims" in each]
+    assert trouble.startswith(f"Twilio: Run {run.id} claims to have ended at {at:%Y-%m-%d %H:%M} UTC")
+    assert trouble.endswith("set the clock of the machine that it ran on, then sync again.")

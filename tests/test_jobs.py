@@ -219,7 +219,7 @@ def test_the_first_run_reaches_back_at_least_as_far_as_a_sweep(store: Store) -> 
         pytest.param(HOUR, HOUR, id="on time"),
         pytest.param(5 * MINUTE, HOUR, id="soon after the last one: an hour at least"),
         pytest.param(7 * HOUR, 7 * HOUR, id="after an outage: as long as the outage"),
-        pytest.param(-2 * HOUR, HOUR, id="last one from a clock that was ahead"),
+        pytest.param(-2 * HOUR, 9 * HOUR, id="last one from a clock that was ahead: as if it had not been"),
     ],
 )
 def test_the_next_window_begins_a_margin_before_the_last_end(
@@ -263,7 +263,22 @@ def test_nothing_is_left_out_after_a_run_whose_clock_was_hours_ahead_and_an_outa
 def test_a_sweep_from_a_clock_that_was_ahead_does_not_put_off_the_next(store: Store) -> None:
     finished(store, "twilio", RunKind.SWEEP, NOW + 400 * DAY)
 
-    assert planned(store) == (RunKind.SWEEP, NOW - 3 * DAY - MARGIN)
+    assert planned(store) == (RunKind.SWEEP, NOW - FIRST_SYNC - MARGIN), "nobody knows what it has listed"
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 400 * DAY, 4 * 365 * DAY])
+def test_a_run_from_a_clock_that_was_ahead_does_not_shorten_the_window_after_an_outage(
+    store: Store, ahead: timedelta
+) -> None:
+    finished(store, "twilio", RunKind.SWEEP, NOW - 8 * DAY)
+    finished(store, "twilio", RunKind.HOURLY, NOW - 7 * DAY)
+    finished(store, "twilio", RunKind.SWEEP, NOW + ahead)
+    finished(store, "twilio", RunKind.HOURLY, NOW + ahead + HOUR)
+
+    kind, start = planned(store)
+
+    assert kind is RunKind.SWEEP
+    assert start <= NOW - 7 * DAY - MARGIN
 
 
 def test_a_price_that_came_during_a_long_outage_is_found_after_it(

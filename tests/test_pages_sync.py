@@ -188,6 +188,16 @@ def test_a_scheduler_that_seems_not_to_run_is_told(ledger: Store, age: timedelta
     )
 
 
+def test_a_run_from_a_clock_that_was_ahead_is_named_in_the_sidebar_and_nothing_is_current(ledger: Store) -> None:
+    record(ledger, "twilio", age=5 * HOUR)
+    record(ledger, "twilio", age=-1200 * DAY)
+
+    app = open_page()
+
+    assert "Out of date]" in words_of(app)
+    assert any("claims to have ended at" in warning.value for warning in app.sidebar.warning)
+
+
 def test_gaps_are_told_in_hours(ledger: Store) -> None:
     record(ledger, "twilio", age=5 * HOUR)
     record(ledger, "twilio", RunState.FAILED, "Down.", age=3 * HOUR)

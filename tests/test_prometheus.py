@@ -45,6 +45,7 @@ KINDS = {
     "voice_ledger_requests_in_flight": "gauge",
     "voice_ledger_data_age_seconds": "gauge",
     "voice_ledger_last_success_timestamp_seconds": "gauge",
+    "voice_ledger_clock_was_ahead": "gauge",
 }
 
 Samples = dict[tuple[str, ...], float]
@@ -155,6 +156,16 @@ def test_age_and_last_success_are_those_of_the_last_run_that_went_well(store: St
     assert told[("data_age_seconds", "twilio")] == 41 * 60
     assert told[("last_success_timestamp_seconds", "twilio")] == (NOW - 40 * 60 * SECOND).timestamp()
     assert ("data_age_seconds", "elevenlabs") not in told
+
+
+def test_a_run_from_a_clock_that_was_ahead_raises_an_alarm_and_makes_nothing_current(store: Store) -> None:
+    record(store, ago=400, seconds=60)
+    record(store, ago=-3 * 365 * 24 * 60, seconds=60)
+
+    told = scraped(store)
+
+    assert told[("data_age_seconds", "twilio")] == 401 * 60
+    assert (told[("clock_was_ahead", "twilio")], told[("clock_was_ahead", "elevenlabs")]) == (1, 0)
 
 
 def test_records_that_wait_for_a_price_or_for_another_try_are_counted(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sync.errors import AlreadyRunningError, LostLockError, RegistryError, StoreError
 from sync.freshness import freshness
+from sync.freshness import gaps as freshness_gaps
 from sync.models import (
     SOURCES,
     UNASSIGNED,
@@ -1102,6 +1103,55 @@ def test_notable_runs_tell_how_current_the_data_is_and_when_it_last_changed(stor
 
     assert store.notable_runs() == [failures[-1], success, store.run(backfill.id)]
     assert freshness(store, "twilio", now=at + 6 * HOUR).through == at + 3 * HOUR
+
+
+def test_a_run_from_a_clock_that_was_ahead_makes_no_data_current(store: Store) -> None:
+    now = TEN + 9 * HOUR
+    honest = run_over(store, (TEN, TEN + HOUR))
+    run_over(store, (TEN, TEN + 2 * HOUR), state=RunState.FAILED)
+    ahead = [run_over(store, (TEN, now + n * DAY)) for n in (1, 2, 1200)]
+
+    state = freshness(store, "twilio", now=now)
+
+    assert (state.success, state.through, state.age) == (honest, TEN + HOUR, 8 * HOUR)
+    assert (state.level, state.ahead) == ("red", ahead[-1])
+    assert state.warning is not None
+    assert state.warning.startswith(f"Run {ahead[-1].id} claims to have ended at ")
+    assert not state.seems_scheduled(now)
+
+
+def test_where_nothing_but_such_a_run_succeeded_the_data_is_out_of_date_and_of_no_known_age(store: Store) -> None:
+    run_over(store, (TEN, TEN + 1200 * DAY))
+
+    state = freshness(store, "twilio", now=TEN)
+
+    assert (state.level, state.through, state.age) == ("red", None, None)
+
+
+def test_the_next_sync_by_a_right_clock_is_what_counts_again(store: Store) -> None:
+    run_over(store, (TEN, TEN + 1200 * DAY))
+    run_over(store, (TEN, TEN + HOUR))
+
+    state = freshness(store, "twilio", now=TEN + HOUR)
+
+    assert (state.level, state.age, state.warning) == ("fresh", timedelta(0), None)
+
+
+@pytest.mark.parametrize("seconds", [1, 59])
+def test_clocks_of_two_machines_may_differ_by_seconds(store: Store, seconds: int) -> None:
+    run_over(store, (TEN, TEN + HOUR))
+
+    state = freshness(store, "twilio", now=TEN + HOUR - timedelta(seconds=seconds))
+
+    assert (state.level, state.age, state.ahead) == ("fresh", timedelta(0), None)
+
+
+def test_no_gap_reaches_into_times_that_are_yet_to_come(store: Store) -> None:
+    run_over(store, (TEN, TEN + HOUR))
+    run_over(store, (TEN + 1200 * DAY, TEN + 1201 * DAY))
+
+    assert freshness_gaps(store, "twilio", now=TEN + 5 * HOUR) == [(TEN + HOUR, TEN + 5 * HOUR)]
+    assert freshness_gaps(store, "twilio", now=TEN + HOUR) == []
 
 
 def test_notable_runs_of_one_source_do_not_hide_those_of_the_other(store: Store) -> None:

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sync.freshness import Freshness, freshness
+from sync.freshness import gaps as gaps_until_now
 from sync.models import PROVIDER_NAMES, Source
 from sync.sentences import ENDED, counted
 from sync.store import Store
-from sync.times import BEFORE_EVERYTHING, HOUR
+from sync.times import HOUR
 from sync.verify import Finding
 
 MINUTE = timedelta(minutes=1)
@@ -40,6 +41,8 @@ def schedule(store: Store, source: Source, now: datetime) -> Iterator[Finding]:
 def data(store: Store, source: Source, now: datetime, *, is_switched_off: bool) -> Iterator[Finding]:
     """Tell how old the data is. What nobody wants to be synced is no error."""
     state = freshness(store, source, now=now)
+    if state.warning:
+        yield Finding(check=f"{source} clock", ok=False, message=f"{PROVIDER_NAMES[source]}: {state.warning}")
     if state.level == "fresh":
         yield Finding(check=f"{source} data", ok=True, message=f"{_reach(state)}.")
         return
@@ -50,9 +53,9 @@ def data(store: Store, source: Source, now: datetime, *, is_switched_off: bool) 
     yield Finding(check=f"{source} data", ok=False, message=f"{_reach(state)}{_why(state)}; {cure}.", is_error=is_error)
 
 
-def gaps(store: Store, source: Source) -> Iterator[Finding]:
+def gaps(store: Store, source: Source, now: datetime) -> Iterator[Finding]:
     """Tell what no successful sync has covered; its records may be missing for ever if nobody fetches them."""
-    name, found = PROVIDER_NAMES[source], store.gaps(source, since=BEFORE_EVERYTHING)
+    name, found = PROVIDER_NAMES[source], gaps_until_now(store, source, now=now)
     message = f"{name}: no stretch between the first and the last sync is left out."
     if found:
         start, end = found[-1]

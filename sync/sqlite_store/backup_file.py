@@ -3,9 +3,8 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from sync.errors import StoreError
@@ -34,21 +33,33 @@ def unfinished(file: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def copied(file: Path) -> Iterator[Path]:
-    """Give the path of a copy that may be changed. Raises StoreError if the file is no backup, or a newer program's."""
+def copied(file: Path, *, beside: Path) -> Iterator[Path]:
+    """Give the path of a copy that may be changed, for as long as the block lasts; it lies `beside` another file.
+
+    Raises StoreError if the file is no backup, or a newer program's.
+    """
+    copy = beside.with_name(f"{beside.name}.restoring")
     if not file.is_file():
         raise StoreError(f"There is no file {file}; name the backup to restore.")
-    with TemporaryDirectory(prefix="voice-ledger-") as folder:
-        copy = Path(folder) / "backup.db"
+    if copy.exists() and copy.samefile(file):
+        raise StoreError(f"{file} is what a restore that was cut off has left; name the backup itself.")
+    try:
         try:
+            _forget(copy)  # of a process that was killed
+            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FOR_ITS_OWNER))
             _copy(file, copy)
             with closing(sqlite3.connect(copy)) as db:
                 _refuse_other_files(db, file)
-        except sqlite3.OperationalError as exc:
-            raise StoreError(f"{file} cannot be read or copied; check it and the space for temporary files.") from exc
+        except (OSError, sqlite3.OperationalError) as exc:
+            raise StoreError(
+                f"{file} cannot be read, or copied into {copy.absolute().parent}; check both, and the space there."
+            ) from exc
         except sqlite3.DatabaseError as exc:
             raise StoreError(f"{file} is no backup of Voice Ledger, or is damaged; name another file.") from exc
         yield copy
+    finally:
+        with suppress(OSError):
+            _forget(copy)
 
 
 def copy_pages(origin: Path, target: Path) -> None:
