@@ -339,6 +339,55 @@ def test_providers_move_to_another_port_when_theirs_is_taken(start: Start) -> No
     assert f"Port {start.demo_port} is taken, so the simulated providers listen on " in start.said()
 
 
+SLEEPER = """#!/bin/sh
+case "$*" in
+*local_supabase*) echo SUPABASE_KEY=key-7c21; name=project ;;
+*) name=ledger ;;
+esac
+echo $$ >$name.pid
+exec sleep 60
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_make_run_supabase_keeps_its_key_to_itself_and_ends_what_it_started(tmp_path: Path, number: int) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(SLEEPER)
+    python.chmod(0o755)
+    installed = [option for name in ("dev", "system") for option in ("-o", f".venv/.installed-{name}")]
+    pids = [tmp_path / "project.pid", tmp_path / "ledger.pid"]
+
+    with subprocess.Popen(["make", *installed, "run-supabase"], cwd=tmp_path, start_new_session=True) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not all(file.exists() and file.read_text().strip() for file in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        family = [psutil.Process(int(file.read_text())) for file in pids]
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+
+        assert psutil.wait_procs(family, timeout=5)[1] == []
+        assert process.wait(5) != 0
+    assert (tmp_path / "data" / "supabase.env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("path", ["ledger", "/ledger/"])
+def test_a_dashboard_below_a_path_is_refused_by_make_run_too(start: Start, path: str) -> None:
+    config = start.folder / ".streamlit" / "config.toml"
+    told = config.read_text().replace("[server]\n", f'[server]\nbaseUrlPath = "{path}"\n')
+    config.unlink()  # a link to ours
+    config.write_text(told)
+
+    code = start.begin().wait(PATIENCE)
+
+    assert code == 1
+    assert "Voice Ledger cannot start: server.baseUrlPath is set" in start.said()
+
+
 def test_a_port_that_is_held_without_listening_is_taken_and_a_free_one_is_not() -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
