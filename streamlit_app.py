@@ -86,5 +86,5 @@ app = st.App(
 
 address = st.get_option("server.address") or "localhost"
 url = f"http://{'localhost' if address in LOOPBACK else address}:{st.get_option('server.port')}"
-log.info(told_origins())
 log.info(f"Voice Ledger: dashboard and API on {url}", url=url)
+log.info(told_origins())
