@@ -2,24 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from http import HTTPStatus
+from functools import partial
 from threading import Event
 from typing import Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from sync.elevenlabs_refusals import explain
 from sync.elevenlabs_wire import parse_conversation, parse_transcript, summary_or_failure
-from sync.errors import (
-    MissingPermissionError,
-    ProviderError,
-    RecordNotFoundError,
-    RejectedRequestError,
-    UnexpectedAnswerError,
-    WrongCredentialsError,
-)
+from sync.errors import UnexpectedAnswerError
 from sync.fanout import fetch_each
-from sync.http import Answer, Json, JsonClient, Params, RetryPolicy, read_json
+from sync.http import Json, JsonClient, Params, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import (
     Conversation,
@@ -71,7 +65,7 @@ class ElevenLabsClient:
         self._api = JsonClient(
             "ElevenLabs",
             base_url,
-            explain=_explain,
+            explain=partial(explain, key=api_key),
             setting="ELEVENLABS_BASE_URL",
             headers={"xi-api-key": api_key},
             retries=retries,
@@ -177,31 +171,3 @@ def _read(model: type[Model], raw: Json) -> Model:
         return model.model_validate(raw)
     except ValidationError as exc:
         raise UnexpectedAnswerError(f"ElevenLabs sent a record that cannot be read: {what_is_wrong(exc)}.") from exc
-
-
-def _explain(answer: Answer) -> ProviderError | None:
-    """Read the code, then the status: 401 also stands for a missing permission or an empty account."""
-    words = _error_words(answer)
-    if "missing_permissions" in words or answer.status == HTTPStatus.FORBIDDEN:
-        return MissingPermissionError(
-            "The ElevenLabs key may not read conversations: give it the permission convai_read."
-        )
-    if "quota_exceeded" in words or answer.status == HTTPStatus.PAYMENT_REQUIRED:
-        return RejectedRequestError("ElevenLabs refuses because the account's credits or payments have run out.")
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return WrongCredentialsError(
-            "ElevenLabs does not accept the key (401): check ELEVENLABS_API_KEY; a key of a residency region works "
-            "only with that region's ELEVENLABS_BASE_URL."
-        )
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return RecordNotFoundError("ElevenLabs does not know this record (404): it was deleted, or is not there yet.")
-    return None
-
-
-def _error_words(answer: Answer) -> set[str]:
-    """Return the `code`, `status` and `type` of an error body, which may also be a list, a text or no JSON."""
-    try:
-        detail = read_json(answer.body)["detail"]
-    except (ValueError, KeyError, TypeError):
-        return set()
-    return {str(detail.get(name)) for name in ("code", "status", "type")} if isinstance(detail, dict) else set()

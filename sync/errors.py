@@ -53,6 +53,10 @@ class NotYetError(ProviderError):
     """The provider has announced a record that has not begun; it is no failure, and comes when it has."""
 
 
+class NoConnectionError(ProviderError):
+    """There is no way to the provider before somebody changes something: a certificate, a proxy's login."""
+
+
 class TransientError(ProviderError):
     """The same request may succeed later. `retry_after` is what the provider asked for, if it did."""
 

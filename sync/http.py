@@ -25,7 +25,9 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from sync import front_door
 from sync.errors import (
+    NoConnectionError,
     ProviderDownError,
     ProviderError,
     RateLimitedError,
@@ -191,9 +193,7 @@ class JsonClient:
                 f"{self._provider} did not answer in time; it is tried again with the next run."
             ) from exc
         except RequestError as exc:
-            raise ProviderDownError(
-                f"{self._provider} cannot be reached; check the network and {self._setting}."
-            ) from exc
+            raise self._no_connection(exc) from exc
         except ValueError as exc:
             raise UnexpectedAnswerError(
                 f"{self._provider} names a page that is no address; check that {self._setting} is its API."
@@ -213,27 +213,40 @@ class JsonClient:
                 )
         return b"".join(chunks)
 
+    def _no_connection(self, exc: RequestError) -> ProviderError:
+        """Return why, in words: what somebody has to change first is not tried again."""
+        causes = (exc.details or {}).get("causes") or []
+        words = "; ".join(cause["message"] for cause in causes)
+        if sentence := front_door.told_by_connection(words, name=self._provider, setting=self._setting):
+            return NoConnectionError(sentence)
+        return ProviderDownError(front_door.unreachable(words, name=self._provider, setting=self._setting))
+
     def _error(self, answer: Answer) -> ProviderError:
+        """Return what the provider means by a refusal, or what somebody means who answers in its place."""
         status = answer.status
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return RateLimitedError(
                 f"{self._provider} allows no more requests at the moment (429); the next run goes on.",
                 retry_after(answer.retry_after),
             )
-        if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
+        is_down = status >= 500 and status != HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED
+        if is_down or status == HTTPStatus.REQUEST_TIMEOUT:
             return ProviderDownError(
                 f"{self._provider} has a problem of its own (HTTP {status}); it is tried again with the next run.",
                 retry_after(answer.retry_after),
             )
-        return self._explain(answer) or RejectedRequestError(
-            f"{self._provider} refused the request (HTTP {status}); check {self._setting} and the account."
+        if own := self._explain(answer):
+            return own
+        in_front = front_door.told_by_status(status, answer.content_type, name=self._provider, setting=self._setting)
+        return RejectedRequestError(
+            in_front or f"{self._provider} refused the request (HTTP {status}); check {self._setting} and the account."
         )
 
     def _parsed(self, answer: Answer) -> Json:
         try:
             return read_json(answer.body)
         except ValueError as exc:
-            kind = (answer.content_type or "no content type").split(";")[0]
+            kind = front_door.kind(answer.content_type)
             raise UnexpectedAnswerError(
                 f"{self._provider} answered with {kind} instead of JSON; check that {self._setting} is its API."
             ) from exc

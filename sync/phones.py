@@ -15,6 +15,7 @@ from sync.store import Store
 from sync.times import iso
 
 COLUMNS = ("workspace", "phone_number", "label", "valid_from", "valid_until")
+SEPARATORS = ",;\t"  # spreadsheets write semicolons where numbers have a decimal comma, as in Spain and Germany
 
 # Spreadsheets take a text that begins so for a formula (of +34911234567 they make 34911234567), unless it begins with
 # an apostrophe. It is written in exports and understood in imports.
@@ -63,16 +64,29 @@ def read_file(path: Path) -> list[PhoneRow]:
 def read_phones(content: bytes, *, name: str) -> list[PhoneRow]:
     """Read a CSV file in UTF-8 with the columns COLUMNS; dates without a zone are UTC."""
     try:
-        text = StringIO(content.decode("utf-8-sig"), newline="")
-        reader = csv.DictReader(text, strict=True, skipinitialspace=True)
-        missing = [column for column in COLUMNS[:2] if column not in (reader.fieldnames or ())]
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        columns, separator = _header(text.partition("\n")[0])
+        missing = [column for column in COLUMNS[:2] if column not in columns]
         if missing:
             raise ImportFileError(
-                f"{name} has no column {' and no column '.join(missing)}; its first line must be {','.join(COLUMNS)}."
+                f"{name} has no column {' and no column '.join(missing)}; its first line must be {','.join(COLUMNS)}, "
+                "with commas, semicolons or tabs between them."
             )
-        return [_read_row(reader.line_num, raw) for raw in reader]
+        lines = csv.reader(StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=separator)
+        next(lines)
+        return [_read_row(lines.line_num, dict(zip(columns, cells, strict=False))) for cells in lines if cells]
     except (UnicodeDecodeError, csv.Error) as exc:
         raise ImportFileError(f"{name} is not a CSV file in UTF-8; save it as such and try again.") from exc
+
+
+def _header(line: str) -> tuple[list[str], str]:
+    """Return the names in the first line, and what separates them: what finds most of the columns."""
+    found = {
+        separator: [name.strip() for name in next(csv.reader([line], skipinitialspace=True, delimiter=separator), [])]
+        for separator in SEPARATORS
+    }
+    separator = max(found, key=lambda each: len(set(COLUMNS).intersection(found[each])))
+    return found[separator], separator
 
 
 def _read_row(line: int, raw: dict[str, str]) -> PhoneRow:

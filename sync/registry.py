@@ -189,7 +189,8 @@ def _agent_id(value: str) -> str:
 
 
 def _number(value: str) -> str:
-    number = "".join(value.split())
+    # Copied from pages and spreadsheets, a number may hold marks that nobody sees (of text direction, for example).
+    number = "".join(sign for sign in value if not sign.isspace() and unicodedata.category(sign) != "Cf")
     if E164.fullmatch(number):
         return number
     if not number:

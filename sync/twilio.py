@@ -5,30 +5,22 @@ import email.utils
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http import HTTPStatus
+from functools import partial
 from threading import Event
 from typing import Annotated, Any, Self
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from sync.errors import (
-    MalformedRecordError,
-    MissingPermissionError,
-    NotYetError,
-    ProviderError,
-    RecordNotFoundError,
-    RejectedRequestError,
-    UnexpectedAnswerError,
-    WrongCredentialsError,
-)
+from sync.errors import MalformedRecordError, NotYetError, UnexpectedAnswerError
 from sync.fanout import fetch_each
-from sync.http import Answer, Json, JsonClient, Params, RetryPolicy, read_json
+from sync.http import Json, JsonClient, Params, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import UNBILLED_CALL_STATUSES, CallLeg, Failure, ListedNumber
 from sync.phone_numbers import owned_number, plain_number
 from sync.times import utc_now
 from sync.traffic import Traffic
+from sync.twilio_refusals import NUMBERS, explain
 from sync.wire import (
     Count,
     Price,
@@ -44,9 +36,7 @@ from sync.wire import (
 PAGE_SIZE = 1000  # the largest that Twilio gives
 MAX_PAGES = 100_000
 DAY = timedelta(days=1)
-TOO_OLD = 20004  # of Twilio's error codes
 
-_NUMBERS = "IncomingPhoneNumbers"
 UNFINISHED = ("queued", "ringing", "in-progress")
 NOT_DIALLED = ("queued", "initiated", "ringing")
 LONGEST_DATE = 100  # characters
@@ -161,13 +151,13 @@ class TwilioClient:
     ) -> None:
         account = f"/2010-04-01/Accounts/{account_sid}"
         self._calls = f"{account}/Calls"
-        self._numbers = f"{account}/{_NUMBERS}"
+        self._numbers = f"{account}/{NUMBERS}"
         self._clock = clock
         self._limit = limit or ConcurrencyLimit()
         self._api = JsonClient(
             "Twilio",
             base_url,
-            explain=_explain,
+            explain=partial(explain, password=auth[1]),
             setting="TWILIO_BASE_URL",
             headers={"Authorization": _basic(*auth)},
             retries=retries,
@@ -301,33 +291,3 @@ def _leg_or_failure(raw: Json, fetched_at: datetime) -> CallLeg | Failure | None
 
 def _basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
-def _explain(answer: Answer) -> ProviderError | None:
-    """Twilio answers a missing permission with 401 and code 20003 too, so the sentence names both causes."""
-    what, permission = ("phone numbers", "Phone Numbers") if _NUMBERS in answer.path else ("calls", "Voice")
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return WrongCredentialsError(
-            "Twilio does not accept the credentials (401): check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or that "
-            f"the API key may read {what}."
-        )
-    if answer.status == HTTPStatus.FORBIDDEN:
-        return MissingPermissionError(f"The Twilio key may not read {what} (403): allow it {permission}, read.")
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return RecordNotFoundError(
-            "Twilio does not know this record (404): it was deleted, or TWILIO_ACCOUNT_SID is another account."
-        )
-    if _code(answer) == TOO_OLD:
-        return RejectedRequestError(
-            "Twilio no longer has calls from that long ago (20004): choose a later start for the historical sync."
-        )
-    return None
-
-
-def _code(answer: Answer) -> int | None:
-    """Return the `code` of an error body, which may also be no JSON."""
-    try:
-        body = read_json(answer.body)
-    except ValueError:
-        return None
-    return body.get("code") if isinstance(body, dict) else None

@@ -430,7 +430,10 @@ def test_the_flag_skips_elevenlabs_and_records_it(environment: Environment, url:
     ("answer", "sentence"),
     [
         (Answer(status=503, headers={"Retry-After": "3600"}), "Twilio has a problem of its own (HTTP 503)"),
-        (Answer(status=401, body={"message": AUTH_TOKEN}), "Twilio does not accept the credentials (401)"),
+        (
+            Answer(status=401, body={"code": 20003, "message": AUTH_TOKEN}),
+            "Twilio does not accept the credentials (401)",
+        ),
         (Answer(body="<p>Log in"), "instead of JSON; check that TWILIO_BASE_URL is its API."),
     ],
 )

@@ -28,6 +28,8 @@ LAYERS: dict[str, set[str]] = {
             "sync.store",
             "sync.wire",
             "sync.phone_numbers",
+            "sync.front_door",
+            "sync.kinds_of_keys",
             "sync.http",
             "sync.fanout",
             "sync.ahead",
@@ -53,6 +55,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "clients and stores": {
         *("sync.twilio", "sync.elevenlabs", "sync.elevenlabs_wire"),
+        *("sync.twilio_refusals", "sync.elevenlabs_refusals"),
         *("sync.sqlite_store", "sync.supabase_store"),
     },
     "jobs": {

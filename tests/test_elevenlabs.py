@@ -741,7 +741,7 @@ def test_a_failure_of_the_whole_provider_is_no_failure_of_one_conversation(
 
 
 def test_an_id_cannot_lead_out_of_its_folder(server: ScriptedServer, elevenlabs: ElevenLabsClient) -> None:
-    with pytest.raises(RecordNotFoundError):
+    with pytest.raises(RejectedRequestError):
         elevenlabs.conversation("../agents?x=ñ#y")
 
     assert server.requests[0].path == f"{LIST}/..%2Fagents%3Fx%3D%C3%B1%23y"
@@ -823,9 +823,9 @@ REFUSALS = [
         id="503",
     ),
     pytest.param(
-        Answer(status=401, body="<html>401</html>"),
-        WrongCredentialsError,
-        "ElevenLabs does not accept the key (401): check ELEVENLABS_API_KEY",
+        Answer(status=401, body="<html>401</html>", headers={"Content-Type": "text/html"}),
+        RejectedRequestError,
+        "Something in front of ElevenLabs (a firewall or Cloudflare) refuses this machine (401, text/html)",
         id="401, HTML",
     ),
     pytest.param(

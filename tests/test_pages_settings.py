@@ -704,7 +704,7 @@ def test_a_provider_that_fails_is_told_in_a_sentence_and_the_rest_works(
         settings.setenv("TWILIO_BASE_URL", server.url)
         settings.setenv("ELEVENLABS_BASE_URL", server.url)
         account = f"/2010-04-01/Accounts/{credentials.ACCOUNT_SID}"
-        server.on(f"{account}/IncomingPhoneNumbers.json", Answer(status=403, body={}))
+        server.on(f"{account}/IncomingPhoneNumbers.json", Answer(status=403, body={"code": 20403}))
         server.on("/v1/convai/phone-numbers", Answer(body=[{"phone_number": THIRD_NUMBER, "label": "Hotline"}]))
         server.on("/v1/convai/agents", Answer(status=401, body={}))
         app = press(open_page(), "Look up numbers and agents at the providers")

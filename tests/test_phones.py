@@ -92,6 +92,51 @@ def test_an_uploaded_file_is_read_with_or_without_its_invisible_mark() -> None:
     assert [row.change for [row] in from_both] == [RegisterNumber(workspace="Café", phone_number=OUR_NUMBER)] * 2
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", ", ", " ; "])
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_commas_semicolons_and_tabs_separate(separator: str, mark: bytes, end: str, quote: str) -> None:
+    if quote and separator == " ; ":
+        separator = ";"  # a blank between a quotation mark and a separator is no CSV
+    lines = [
+        COLUMNS,
+        ("Café, S.L." if "," not in separator else "Café", OUR_NUMBER, "Front; desk"[: -len("; desk")], "", ""),
+    ]
+    content = end.join(separator.join(f"{quote}{cell}{quote}" for cell in line) for line in lines).encode()
+
+    [row] = read_phones(mark + content + end.encode(), name="numbers.csv")
+
+    assert row.error is None
+    assert row.change == RegisterNumber(workspace=lines[1][0], phone_number=OUR_NUMBER, label="Front")
+
+
+def test_what_else_is_in_a_file_does_not_change_what_separates() -> None:
+    [first, second] = read_phones(
+        b'workspace;phone_number;label\n"A;B";+12025550101;one, two\nC, D;+12025550102;"x\ny"\n', name="numbers.csv"
+    )
+
+    assert first.change == RegisterNumber(workspace="A;B", phone_number="+12025550101", label="one, two")
+    assert second.change == RegisterNumber(workspace="C, D", phone_number="+12025550102", label="x y")
+
+
+@pytest.mark.parametrize(
+    "content", ["workspace|phone_number\nA|+1", "workspace phone_number\nA +1", "A;+12025550101\n"]
+)
+def test_a_file_without_the_columns_says_what_its_first_line_must_be(content: str) -> None:
+    with pytest.raises(ImportFileError, match=r"no column workspace and no column phone_number.*commas, semicolons or"):
+        read_phones(content.encode(), name="numbers.csv")
+
+
+@pytest.mark.parametrize(
+    "mark", ["\u202a", "\u202c", "\u200e", "\u200b", "\u2060", "\ufeff", "\xad", "\xa0", "\u202f", "\t"]
+)
+def test_marks_that_nobody_sees_are_no_part_of_a_number(mark: str) -> None:
+    [row] = rows_of(f"Acme,{mark}{OUR_NUMBER[:5]}{mark}{OUR_NUMBER[5:]}{mark},,,")
+
+    assert row.change == RegisterNumber(workspace="Acme", phone_number=OUR_NUMBER)
+
+
 def test_a_file_of_another_kind_is_one_sentence() -> None:
     with pytest.raises(
         ImportFileError, match=r"^numbers.csv is not a CSV file in UTF-8; save it as such and try again"

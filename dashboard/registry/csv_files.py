@@ -24,7 +24,8 @@ def show() -> None:
     """Draw the section."""
     st.subheader("Import and export", anchor="csv")
     st.caption(
-        f"CSV in UTF-8 with the columns {', '.join(f'`{column}`' for column in COLUMNS)}; the last three may be empty."
+        f"CSV in UTF-8 with the columns {', '.join(f'`{column}`' for column in COLUMNS)}; the last three may be empty;"
+        " commas, semicolons or tabs between them."
         " Dates without a zone are UTC. A row that is imported again corrects its label and its end."
     )
     st.download_button(
@@ -39,7 +40,7 @@ def show() -> None:
     proposals.tell(PLACE)
     uploads.expect()
     file = st.file_uploader(
-        "CSV file to import", type="csv", max_upload_size=LARGEST_MB, key=proposals.key(PLACE, "file")
+        "CSV file to import", type=["csv", "tsv", "txt"], max_upload_size=LARGEST_MB, key=proposals.key(PLACE, "file")
     )
     if file:
         _show_file(file)

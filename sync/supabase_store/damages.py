@@ -3,8 +3,9 @@
 import re
 
 from sync.models import Damage, LegacyRecords
-from sync.supabase_store.functions import Functions, NotMigratedError
+from sync.supabase_store.functions import Functions
 from sync.supabase_store.migrations import BASELINE
+from sync.supabase_store.refusals import NotMigratedError
 from sync.supabase_store.rows import moment
 
 DEFINED = re.compile(

@@ -51,7 +51,7 @@ from sync.registry import Outcome, RegistryChange
 from sync.store import MOST_FAILURES, MOST_UNREGISTERED
 from sync.supabase_store import call_costs, damages, migrations, moving, watching
 from sync.supabase_store.changes import change_registry
-from sync.supabase_store.functions import RETRY_BUDGET, Functions
+from sync.supabase_store.functions import RETRY_BUDGET, UNREADABLE, Functions
 from sync.supabase_store.rows import (
     call_leg,
     conversation,
@@ -91,6 +91,8 @@ class SupabaseStore:
         if needed:
             raise StoreError(migrations.how_to_apply(needed))
         held = self._functions.call("claim", p_data=data)
+        if held not in ("demo", "real", data):
+            raise StoreError(UNREADABLE)
         if held != data:
             raise StoreError(
                 f"The Supabase project holds {held} data, which never mixes with {data} data; use another project."
