@@ -58,12 +58,7 @@ audit: .venv/.installed-dev
 
 # The same program on a Supabase project of this machine: genuine Postgres and PostgREST, data kept in data/supabase.
 run-supabase: .venv/.installed-dev .venv/.installed-system
-	@mkdir -p data && rm -f data/supabase.env && install -m 600 /dev/null data/supabase.env
-	@$(BIN)/python -m tests.local_supabase --data data/supabase > data/supabase.env & project=$$!; \
-	trap '{ kill $$ledger; wait $$ledger; kill $$project; wait; } 2>/dev/null' EXIT; trap 'exit 143' TERM; trap 'exit 130' INT; \
-	until grep -qs SUPABASE_KEY data/supabase.env; do kill -0 $$project 2>/dev/null || exit 1; sleep 0.2; done; \
-	export $$(cat data/supabase.env); \
-	$(BIN)/python -m sync start --port $(PORT) & ledger=$$!; wait $$ledger
+	@exec $(BIN)/python scripts/run_supabase.py $(PORT)
 
 # Every page in both themes and on a phone, from demo data, into screenshots/; those of the README into docs/images/.
 screenshots: .venv/.installed-dev .venv/.installed-system

@@ -83,7 +83,7 @@ def _choose_search() -> str:
         "Search",
         key=SEARCH,
         placeholder="Id or phone number",
-        help="The whole id of a call leg or conversation, or a phone number or its last digits.",
+        help="The whole id of a call leg or conversation, of today or older, or a phone number or its last digits.",
         width=210,
     ).strip()
     st.session_state[SEARCHED] = text

@@ -6,6 +6,7 @@ asks for fewer, and shares nothing with those who see more.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -16,6 +17,7 @@ import streamlit as st
 
 from dashboard import access, usages
 from dashboard.buckets import Buckets, Progress, cut
+from dashboard.later import answered_later
 from dashboard.periods import Period
 from dashboard.usages import Usage
 from sync import freshness
@@ -310,6 +312,12 @@ def listed_agents() -> list[ListedAgent]:
     return _listed_agents()
 
 
+def subaccounts() -> "Future[int | None]":
+    """Ask Twilio for the accounts below the configured one, without waiting, and keep the answer for some minutes."""
+    access.require_admin()
+    return _subaccounts()
+
+
 def currency() -> str:
     """Return the currency that Twilio bills in; before the first priced leg there is no amount in another one."""
     return _price_unit(version()) or "USD"
@@ -465,6 +473,11 @@ def _listed_numbers(source: Source) -> list[ListedNumber]:
 @st.cache_data(ttl=LISTS_KEPT_FOR, show_spinner=False)
 def _listed_agents() -> list[ListedAgent]:
     return services().listed_agents()
+
+
+@st.cache_resource(ttl=LISTS_KEPT_FOR, show_spinner=False)
+def _subaccounts() -> "Future[int | None]":
+    return answered_later(services().subaccounts)
 
 
 @_kept

@@ -37,7 +37,7 @@ class Twilio:
     def check_key(self, request: Request) -> None:
         if not secrets.compare_digest(request.headers.get("authorization", "").encode(), BASIC.encode()):
             raise refusals.twilio_unauthorized()
-        if request.path_params["account_sid"] != ACCOUNT_SID:
+        if request.path_params.get("account_sid", ACCOUNT_SID) != ACCOUNT_SID:
             raise refusals.twilio_not_found(request.url.path)
 
     def not_found(self, request: Request) -> Refusal:

@@ -89,7 +89,11 @@ def _twilio(gate: Gate, wire: TwilioWire) -> list[Route]:
     def numbers(request: Request, *, stuck: bool) -> object:
         return wire.numbers(request.query_params, stuck=stuck)
 
+    def accounts(request: Request, *, stuck: bool) -> object:
+        return wire.accounts(request.query_params, stuck=stuck)
+
     return [
+        Route("/2010-04-01/Accounts.json", gate.guard(LIST, accounts)),
         Route(f"{TWILIO}/Calls.json", gate.guard(LIST, calls)),
         Route(f"{TWILIO}/Calls/{{sid}}.json", gate.guard(DETAIL, call)),
         Route(f"{TWILIO}/IncomingPhoneNumbers.json", gate.guard(LIST, numbers)),

@@ -8,6 +8,11 @@ from demo.refusals import Body, Refusal, twilio_refusal
 from demo.twilio_records import ACCOUNT_PATH, Record
 
 DEFAULT_SIZE, LARGEST_SIZE = 50, 1000
+LISTS = {
+    "accounts": "/2010-04-01/Accounts",
+    "calls": f"{ACCOUNT_PATH}/Calls",
+    "incoming_phone_numbers": f"{ACCOUNT_PATH}/IncomingPhoneNumbers",
+}
 NEXT, PREVIOUS = "PA", "PB"  # a token is one of these and the sid next to the page
 
 
@@ -63,8 +68,7 @@ class Page:
         parameters = {**self.carried, "PageSize": self.size, "Page": number}
         if token and number:
             parameters["PageToken"] = token
-        name = "Calls" if self.resource == "calls" else "IncomingPhoneNumbers"
-        return f"{ACCOUNT_PATH}/{name}.json?{urlencode(parameters)}"
+        return f"{LISTS[self.resource]}.json?{urlencode(parameters)}"
 
 
 def bad_token(token: str) -> Refusal:

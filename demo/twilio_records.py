@@ -1,9 +1,10 @@
 """Legs and numbers as Twilio writes them: strings or null, RFC-2822 dates, negative prices."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from demo.credentials import ACCOUNT_SID
+from demo.credentials import ACCOUNT_SID, AUTH_TOKEN
 from demo.fleet import Line
 from demo.identifiers import digest
 from demo.legs import Leg
@@ -88,6 +89,26 @@ def number_record(line: Line) -> Record:
         "status_callback_method": "POST",
         "uri": f"{ACCOUNT_PATH}/IncomingPhoneNumbers/{sid}.json",
     }
+
+
+def account_record() -> Record:
+    pages = ("AvailablePhoneNumbers", "Calls", "IncomingPhoneNumbers", "Recordings", "Usage")
+    return {
+        "sid": ACCOUNT_SID,
+        "owner_account_sid": ACCOUNT_SID,
+        "friendly_name": "Demo agency",
+        "status": "active",
+        "type": "Full",
+        "auth_token": AUTH_TOKEN,
+        "date_created": format_datetime(FIRST_RENTED),
+        "date_updated": format_datetime(FIRST_RENTED),
+        "uri": f"{ACCOUNT_PATH}.json",
+        "subresource_uris": {_snake_case(page): f"{ACCOUNT_PATH}/{page}.json" for page in pages},
+    }
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
 
 
 def number_sid(number: str) -> str:

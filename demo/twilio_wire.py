@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
+from demo.credentials import ACCOUNT_SID
 from demo.fleet import LINES
 from demo.legs import Leg
 from demo.refusals import Body, twilio_not_found
 from demo.timeline import Timeline
 from demo.twilio_filters import CallFilter
 from demo.twilio_pages import Page, bad_token
-from demo.twilio_records import ACCOUNT_PATH, call_record, number_record, number_sid
+from demo.twilio_records import ACCOUNT_PATH, account_record, call_record, number_record, number_sid
 
 Query = Mapping[str, str]
+FIELDS = {"FriendlyName": "friendly_name", "Status": "status"}  # of an account, by the filters' names
 
 
 class TwilioWire:
@@ -48,6 +50,16 @@ class TwilioWire:
         first = page.number * page.size
         records = [number_record(line) for line in lines[first : first + page.size]]
         return page.envelope(records, has_more=first + page.size < len(lines), stuck=stuck)
+
+    def accounts(self, query: Query, *, stuck: bool = False) -> Body:
+        """List the agency's account, which has none below it."""
+        wanted = {name: query[name] for name in ("FriendlyName", "Status") if query.get(name)}
+        page = Page.asked_for("accounts", wanted, query)
+        if page.beside not in ("", ACCOUNT_SID):
+            raise bad_token(page.token)
+        account = account_record()
+        is_listed = page.number == 0 and all(account[FIELDS[name]] == value for name, value in wanted.items())
+        return page.envelope([account] if is_listed else [], has_more=False, stuck=stuck)
 
     def _beyond(self, page: Page, wanted: CallFilter, now: int) -> Iterator[Leg]:
         """Yield the legs after the page's token, or before it, oldest first, when it leads backwards."""

@@ -10,6 +10,7 @@ from dashboard.registry import (
     names,
     numbers,
     proposals,
+    subaccounts,
     unregistered,
     workspaces,
 )
@@ -22,6 +23,7 @@ st.caption(f"Which number is whose? Dates are days in {zone}, from midnight on; 
 if not names.of_clients():
     st.info(unregistered.FIRST_STEPS, icon=":material/group_add:")
 
+subaccounts.show()
 unregistered.show(zone)
 workspaces.show(zone)
 numbers.show(zone)

@@ -14,7 +14,7 @@ import structlog
 from sync import backfill, jobs
 from sync.demo_providers import DemoProviders, register_demo_clients
 from sync.elevenlabs import ElevenLabsClient
-from sync.errors import ConfigurationError, NotConfiguredError
+from sync.errors import ConfigurationError, NotConfiguredError, ProviderError
 from sync.http import LOOPBACK, RetryPolicy
 from sync.limits import ConcurrencyLimit
 from sync.models import SOURCES, ListedAgent, ListedNumber, Source, SyncRun, TranscriptTurn
@@ -55,6 +55,14 @@ class Providers:
         """Ask for one record, which raises what is wrong with the key, and return what the provider's clock showed."""
         with self.twilio() if source == "twilio" else self.elevenlabs() as client:
             return client.server_time()
+
+    def subaccounts(self) -> int | None:
+        """Count the accounts below the one at Twilio; None if they cannot be listed, as with most API keys."""
+        try:
+            with self.twilio(SOMEBODY_WAITS) as client:
+                return client.subaccounts()
+        except ProviderError:
+            return None
 
     def twilio(
         self,
@@ -173,6 +181,10 @@ class Services:
                 return calls.phone_numbers()
         with self._providers.elevenlabs(SOMEBODY_WAITS) as conversations:
             return conversations.phone_numbers()
+
+    def subaccounts(self) -> int | None:
+        """Count the accounts below the one at Twilio, whose calls no sync sees; None if they cannot be listed."""
+        return self._providers.subaccounts()
 
     def listed_agents(self) -> list[ListedAgent]:
         """Return the agents that ElevenLabs lists. Somebody waits: it is hardly tried again."""

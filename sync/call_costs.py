@@ -19,7 +19,8 @@ from sync.models import (
 
 Direction = Literal["inbound", "outbound"]
 
-RECORD_ID = re.compile(r"CA\w+|conv_\w+")
+# CA… and conv_… today; before 2025 ElevenLabs had ids without a prefix, and calls of SIP trunks have others.
+RECORD_ID = re.compile(r"(?=.*[A-Za-z])[\w-]+", re.ASCII)
 
 
 class Match(StrEnum):

@@ -61,6 +61,8 @@ def _ask(configured: Settings, source: Source) -> Iterator[Finding]:
     with closing(Providers(configured, clock=utc_now, retries=SOMEBODY_WAITS)) as clients:
         if source in clients.sources():
             yield from providers.look_at(source, clients.server_time, utc_now, is_demo=configured.is_demo)
+            if source == "twilio":
+                yield from providers.subaccounts(clients.subaccounts())
         else:
             yield providers.not_configured(source, NOT_CONFIGURED[source])
 

@@ -180,15 +180,14 @@ def _refusals(**further: str) -> dict[str, Schema]:
     return {code[1:]: _answer(text, component("Error")) for code, text in (sentences | further).items()}
 
 
-def _moment(name: str, description: str) -> Schema:
+def _moment(name: str, description: str, *, example: str) -> Schema:
     """A date is its first moment in UTC, and a time without a zone is in UTC."""
-    example = {"example": {"value": "2026-11-01"}}
-    return {"name": name, "in": "query", "description": description, "schema": MOMENT, "examples": example}
+    return {"name": name, "in": "query", "description": description, "schema": MOMENT, "example": example}
 
 
 MOMENT: Schema = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}, {"maxLength": 0}]}
-SINCE = _moment("since", "Start of the period; without it, the beginning.")
-UNTIL = _moment("until", "End of the period, not in it; without it, the latest balance.")
+SINCE = _moment("since", "Start of the period; without it, the beginning.", example="2026-11-01")
+UNTIL = _moment("until", "End of the period, not in it; without it, the latest balance.", example="2026-11-08")
 PERIOD_IS_WRONG = "since or until is no date, or the period ends before it begins."
 
 

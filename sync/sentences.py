@@ -15,6 +15,13 @@ def counted(number: int, noun: str, *, verb: tuple[str, str] | None = None) -> s
     return f"{words} {verb[number != 1]}" if verb else words
 
 
+def subaccounts_left_out(count: int) -> str:
+    return (
+        f"The Twilio account has {counted(count, 'subaccount')}, and the calls made there are not in the ledger, which "
+        "reads one account; give each an installation of its own, with its own SID, token and database."
+    )
+
+
 def describe(run: SyncRun) -> str:
     """Return e.g. `Twilio: 128 records saved in 2.1 s, 18:45 to 20:00 UTC`."""
     name = PROVIDER_NAMES[run.source]

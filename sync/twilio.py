@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from threading import Event
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -37,6 +37,7 @@ PAGE_SIZE = 1000  # the largest that Twilio gives
 MAX_PAGES = 100_000
 DAY = timedelta(days=1)
 
+ACCOUNTS = "/2010-04-01/Accounts"
 UNFINISHED = ("queued", "ringing", "in-progress")
 NOT_DIALLED = ("queued", "initiated", "ringing")
 LONGEST_DATE = 100  # characters
@@ -72,9 +73,19 @@ class _Call(WireModel):
     to_number: Text | None = Field(None, alias="to")
 
 
+class _Account(WireModel):
+    """What is read of an account: its token, which Twilio sends along, is none of it."""
+
+    sid: str
+    status: str = "active"
+
+
 class _Number(WireModel):
     phone_number: Text
     friendly_name: Text | None = None
+
+
+Model = TypeVar("Model", _Account, _Number)
 
 
 def parse_leg(raw: Json, sid: str | None = None, *, fetched_at: datetime) -> CallLeg:
@@ -149,7 +160,8 @@ class TwilioClient:
         should_stop: Event | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        account = f"/2010-04-01/Accounts/{account_sid}"
+        self._account_sid = account_sid
+        account = f"{ACCOUNTS}/{account_sid}"
         self._calls = f"{account}/Calls"
         self._numbers = f"{account}/{NUMBERS}"
         self._clock = clock
@@ -209,7 +221,14 @@ class TwilioClient:
     def phone_numbers(self) -> list[ListedNumber]:
         """Return the numbers that the account has now: released ones have left this list, not the calls."""
         pages = self._pages(self._numbers, "incoming_phone_numbers", {"PageSize": PAGE_SIZE})
-        return [_read_number(raw) for page, _ in pages for raw in page]
+        numbers = [_read(_Number, raw, "a number") for page, _ in pages for raw in page]
+        return [ListedNumber(phone_number=number.phone_number, label=number.friendly_name) for number in numbers]
+
+    def subaccounts(self) -> int:
+        """Count the accounts below this one that are not closed. Only an auth token or a Main key may list them."""
+        pages = self._pages(ACCOUNTS, "accounts", {"PageSize": PAGE_SIZE})
+        accounts = [_read(_Account, raw, "an account") for page, _ in pages for raw in page]
+        return sum(account.sid != self._account_sid and account.status != "closed" for account in accounts)
 
     def server_time(self) -> datetime | None:
         """Ask for one call, which raises what is wrong with the key, and return what Twilio's clock showed."""
@@ -243,12 +262,11 @@ def _words(key: str) -> str:
     return key.removeprefix("incoming_").replace("_", " ")
 
 
-def _read_number(raw: Json) -> ListedNumber:
+def _read(model: type[Model], raw: Json, what: str) -> Model:
     try:
-        number = _Number.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as exc:
-        raise UnexpectedAnswerError(f"Twilio sent a number that cannot be read: {what_is_wrong(exc)}.") from exc
-    return ListedNumber(phone_number=number.phone_number, label=number.friendly_name)
+        raise UnexpectedAnswerError(f"Twilio sent {what} that cannot be read: {what_is_wrong(exc)}.") from exc
 
 
 def _moment(moment: datetime) -> str:

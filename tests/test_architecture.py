@@ -30,6 +30,8 @@ LAYERS: dict[str, set[str]] = {
             "sync.phone_numbers",
             "sync.front_door",
             "sync.kinds_of_keys",
+            "sync.twilio_refusals",
+            "sync.elevenlabs_refusals",
             "sync.http",
             "sync.fanout",
             "sync.ahead",
@@ -55,7 +57,6 @@ LAYERS: dict[str, set[str]] = {
     },
     "clients and stores": {
         *("sync.twilio", "sync.elevenlabs", "sync.elevenlabs_wire"),
-        *("sync.twilio_refusals", "sync.elevenlabs_refusals"),
         *("sync.sqlite_store", "sync.supabase_store"),
     },
     "jobs": {

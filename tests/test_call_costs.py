@@ -292,6 +292,48 @@ def test_filters_select_calls(varied: Store, wanted: CallFilter, ids: list[str])
     assert varied.call_summary(wanted).count == len(ids)
 
 
+OLD_ID, TRUNK_ID = "JRNGXs63KMVMAqNLaIGy", "SCL_kDpBzkcEKwzn"
+
+
+@pytest.mark.parametrize(
+    ("searched", "found"),
+    [
+        (OLD_ID, OLD_ID),
+        (f"  {OLD_ID}\n", OLD_ID),
+        ("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"),
+        (TRUNK_ID, "conv_trunk"),
+        ("CA77", "conv_of_lost_leg"),  # the leg of a conversation, which is not stored itself
+        ("CA8", "CA1"),  # a child
+        ("CA1", "CA1"),
+        ("conv_1", "CA1"),
+        (OLD_ID.lower(), None),
+        (OLD_ID[:-1], None),
+        ("CA9", None),
+        ("conv_9", None),
+        ("nonsense", None),
+        ("JRNGXs63%", None),
+        ("J_NGXs63KMVMAqNLaIGy", None),
+    ],
+)
+def test_any_id_that_is_stored_is_found_and_no_other(store: Store, searched: str, found: str | None) -> None:
+    store.save_calls([make_leg(), make_leg(sid="CA8", parent_call_sid="CA1")])
+    store.save_conversations(
+        [
+            make_conversation(),
+            lone_conversation(conversation_id=OLD_ID),
+            lone_conversation(conversation_id="0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"),
+            make_conversation(conversation_id="conv_trunk", call_sid=TRUNK_ID, channel="sip_trunking"),
+            make_conversation(conversation_id="conv_of_lost_leg", call_sid="CA77"),
+        ]
+    )
+    wanted = CallFilter(search=searched)
+
+    assert ids_in(store, wanted) == ([found] if found else [])
+    assert store.call_summary(wanted).count == (1 if found else 0)
+    detail = store.call(searched.strip())
+    assert (detail.call.call_id if detail else None) == found
+
+
 @pytest.mark.parametrize(
     ("key", "ascending", "descending"),
     [

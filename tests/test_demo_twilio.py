@@ -324,3 +324,15 @@ def test_numbers_are_listed_in_pages_and_found_by_number(twilio: httpx.Client) -
 
     assert [number["phone_number"] for number in found] == [line.number for line in LINES]
     assert [number["friendly_name"] for number in one] == [LINES[3].label]
+
+
+def test_the_agency_s_account_is_listed_and_none_below_it(twilio: httpx.Client) -> None:
+    page = twilio.get("/2010-04-01/Accounts.json", params={"PageSize": 1000}).json()
+    closed = twilio.get("/2010-04-01/Accounts.json", params={"Status": "closed"}).json()
+
+    [account] = page["accounts"]
+    assert (account["sid"], account["owner_account_sid"], account["status"]) == (ACCOUNT_SID, ACCOUNT_SID, "active")
+    assert account["subresource_uris"]["calls"] == CALLS
+    assert (page["next_page_uri"], page["end"]) == (None, 0)
+    assert page["uri"] == "/2010-04-01/Accounts.json?PageSize=1000&Page=0"
+    assert closed["accounts"] == []

@@ -304,6 +304,21 @@ def upgrade_through(port: int, certificate: Path) -> str:
     raise TimeoutError("nginx does not answer")
 
 
+# The first of each that runs on node24: runners no longer have node20.
+OLDEST_MAJOR = {"actions/checkout": 5, "actions/setup-python": 6, "actions/upload-artifact": 6}
+RUNNERS = {"ubuntu-24.04", "ubuntu-latest"}
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "audit.yml"])
+def test_workflows_use_runners_and_actions_that_there_are(name: str) -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())
+
+    for job in workflow["jobs"].values():
+        assert job["runs-on"] in RUNNERS
+        for action, major in (step["uses"].split("@v") for step in job["steps"] if "uses" in step):
+            assert int(major) >= OLDEST_MAJOR[action]
+
+
 def test_the_workflow_runs_the_script_of_ci() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
 

@@ -28,6 +28,7 @@ from tests.test_settings import Environment, environment  # noqa: F401  a fixtur
 NOW = datetime.now(UTC)
 MINUTE = timedelta(minutes=1)
 CALLS = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+ACCOUNTS = "/2010-04-01/Accounts.json"
 TALKS = "/v1/convai/conversations"
 
 
@@ -98,18 +99,19 @@ def test_machines_get_the_same_as_json(commands: Commands) -> None:
 
     checks = [finding["check"] for finding in sound.json()["findings"]]
     assert (sound.code, sound.json()["ok"], wrong.code, wrong.json()["ok"]) == (0, True, 1, False)
-    assert len(checks) == len(set(checks)) == 16
+    assert len(checks) == len(set(checks)) == 17
     assert [each["check"] for each in wrong.json()["findings"] if not each["ok"]] == ["elevenlabs credentials"]
 
 
 @pytest.mark.usefixtures("ledger")
-def test_one_record_is_asked_for_and_no_more(commands: Commands) -> None:
+def test_one_record_and_the_accounts_are_asked_for_and_no_more(commands: Commands) -> None:
     with ScriptedServer() as provider:
         answering(provider)
         commands.run("doctor", TWILIO_BASE_URL=provider.url, ELEVENLABS_BASE_URL=provider.url)
 
     assert [(request.path, request.query) for request in provider.requests] == [
         (CALLS, "PageSize=1"),
+        (ACCOUNTS, "PageSize=1000"),
         (TALKS, "page_size=1"),
     ]
 
@@ -167,6 +169,62 @@ def test_a_minute_is_no_wrong_clock_and_none_is_no_clock(commands: Commands) -> 
         said = commands.run("doctor", TWILIO_BASE_URL=provider.url, ELEVENLABS_BASE_URL=provider.url)
 
     assert (said.code, marks(said)) == (0, {"✓"})
+
+
+def account(sid: str, status: str = "active") -> dict[str, str]:
+    return {"sid": sid, "owner_account_sid": "AC1", "status": status, "auth_token": "token-7c21", "friendly_name": sid}
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("accounts", "sentence"),
+    [
+        ([], None),
+        (
+            ["active", "suspended", "closed"],
+            "The Twilio account has 2 subaccounts, and the calls made there are not in",
+        ),
+        (
+            ["active"],
+            "The Twilio account has 1 subaccount, and the calls made there are not in the ledger, which reads",
+        ),
+        (["closed"], None),
+    ],
+)
+def test_subaccounts_that_no_sync_sees_are_told(commands: Commands, accounts: list[str], sentence: str | None) -> None:
+    with ScriptedServer() as provider:
+        answering(provider)
+        own = account(commands.variables["TWILIO_ACCOUNT_SID"])
+        others = [account(f"AC{n}", status) for n, status in enumerate(accounts, 2)]
+        more = "/2010-04-01/Accounts.json?PageSize=1000&Page=1&PageToken=PAAC1"
+        provider.on(ACCOUNTS, Answer(body={"accounts": [own], "next_page_uri": more}))
+        provider.on(more, Answer(body={"accounts": others, "next_page_uri": None}))
+        said = commands.run("doctor", TWILIO_BASE_URL=provider.url, ELEVENLABS_BASE_URL=provider.url)
+
+    assert said.code == 0
+    assert [line[: len(sentence or "")] for line in troubles(said, "!")] == ([sentence] if sentence else [])
+    assert "token-7c21" not in said.out + said.err
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=401, body={"code": 20003, "message": "Authenticate", "status": 401}),
+        Answer(status=403, body={"code": 20003}),
+        Answer(status=404, body="<html>"),
+        Answer(body={"accounts": [{"auth_token": "token-7c21"}]}),
+        Answer(body=[]),
+    ],
+)
+def test_a_key_that_may_not_list_accounts_is_no_trouble(commands: Commands, answer: Answer) -> None:
+    with ScriptedServer() as provider:
+        answering(provider)
+        provider.on(ACCOUNTS, answer)
+        said = commands.run("doctor", TWILIO_BASE_URL=provider.url, ELEVENLABS_BASE_URL=provider.url)
+
+    assert (said.code, marks(said)) == (0, {"✓"})
+    assert "subaccount" not in said.out
 
 
 def test_a_provider_without_a_key_is_no_error(commands: Commands, ledger: SqliteStore) -> None:

@@ -296,6 +296,28 @@ def test_killed_with_9_it_leaves_nothing_running(started: "subprocess.Popen[byte
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_every_signal_ends_the_local_supabase_with_all_that_runs_on_it(start: Start, number: signal.Signals) -> None:
+    for part in ("tests", "supabase", "scripts"):
+        (start.folder / part).symlink_to(ROOT / part)
+    variables = {"PATH": os.environ["PATH"], "DEMO_PORT": str(start.demo_port), "PYTHONPATH": str(start.folder)}
+    command = [sys.executable, "scripts/run_supabase.py", str(start.port)]
+    with start.output.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=start.folder, env=variables, stdout=output, stderr=output, start_new_session=True
+        )
+    start.wait_for(f"\nThe dashboard is at http://localhost:{start.port}\n")
+    family = psutil.Process(process.pid).children(recursive=True)
+
+    os.killpg(process.pid, number)  # as a terminal does
+    code = process.wait(PATIENCE)
+
+    assert code == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == [], "left behind"
+    assert "No such process" not in start.said()
+
+
 def test_a_second_start_says_that_one_is_running(start: Start, started: "subprocess.Popen[bytes]") -> None:
     second = Start(start.folder / "second", start.port, ports.free_port())
 
@@ -337,42 +359,6 @@ def test_providers_move_to_another_port_when_theirs_is_taken(start: Start) -> No
             process.wait(PATIENCE)
 
     assert f"Port {start.demo_port} is taken, so the simulated providers listen on " in start.said()
-
-
-SLEEPER = """#!/bin/sh
-case "$*" in
-*local_supabase*) echo SUPABASE_KEY=key-7c21; name=project ;;
-*) name=ledger ;;
-esac
-echo $$ >$name.pid
-exec sleep 60
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_make_run_supabase_keeps_its_key_to_itself_and_ends_what_it_started(tmp_path: Path, number: int) -> None:
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(SLEEPER)
-    python.chmod(0o755)
-    installed = [option for name in ("dev", "system") for option in ("-o", f".venv/.installed-{name}")]
-    pids = [tmp_path / "project.pid", tmp_path / "ledger.pid"]
-
-    with subprocess.Popen(["make", *installed, "run-supabase"], cwd=tmp_path, start_new_session=True) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not all(file.exists() and file.read_text().strip() for file in pids):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        family = [psutil.Process(int(file.read_text())) for file in pids]
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does
-        else:
-            process.send_signal(number)
-
-        assert psutil.wait_procs(family, timeout=5)[1] == []
-        assert process.wait(5) != 0
-    assert (tmp_path / "data" / "supabase.env").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("path", ["ledger", "/ledger/"])

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import call_costs, callers, formats
 from dashboard.call_costs import MATCHES, Question
 from dashboard.formats import UNKNOWN
+from demo.refusals import conversation_not_found
 from sync.bootstrap import shared
 from sync.call_costs import CallFilter, Match, SortKey
 from sync.elevenlabs import ElevenLabsClient
@@ -103,8 +104,9 @@ def test_the_filters_stand_in_the_link(talked: Store) -> None:
     assert metrics_of(app)["Calls"] == "1"
 
 
-def test_what_nothing_meets_offers_to_reset_the_filters(talked: Store) -> None:
-    app = open_calls(search="99999")
+@pytest.mark.parametrize("searched", ["99999", "JRNGXs63KMVMAqNLaIGy", "SCL_never", "CA404", "conv_never"])
+def test_what_nothing_meets_offers_to_reset_the_filters(talked: Store, searched: str) -> None:
+    app = open_calls(search=searched)
     assert "No call in this period matches the filters" in words_of(app)
 
     next(button for button in app.main.button if button.label == "Reset the filters").click().run()
@@ -250,9 +252,12 @@ def test_a_transcript_that_is_gone_says_so() -> None:
     with (
         ScriptedServer() as provider,
         ElevenLabsClient("key", base_url=provider.url) as client,
-        pytest.raises(RecordNotFoundError, match="does not know this record"),
     ):
-        client.transcript("conv_1")
+        gone = conversation_not_found("conv_1")
+        provider.on("/v1/convai/conversations/conv_1", Answer(status=gone.status, body=gone.body))
+
+        with pytest.raises(RecordNotFoundError, match="does not know this record"):
+            client.transcript("conv_1")
 
 
 def test_a_conversation_without_words_has_an_empty_transcript() -> None:

@@ -716,6 +716,33 @@ def test_a_provider_that_fails_is_told_in_a_sentence_and_the_rest_works(
     assert offered.options == [f"{MASKED[THIRD_NUMBER]} Hotline"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        (Answer(body={"accounts": [{"sid": "AC2", "auth_token": "token-7c21"}, {"sid": "AC3"}]}, delay=1), 2),
+        (Answer(body={"accounts": []}), None),
+        (Answer(status=401, body={"code": 20003}), None),
+    ],
+)
+def test_subaccounts_are_asked_for_beside_the_page_and_told_when_there_are_any(
+    settings: pytest.MonkeyPatch, answer: Answer, count: int | None
+) -> None:
+    with ScriptedServer() as server:
+        settings.setenv("TWILIO_BASE_URL", server.url)
+        server.on("/2010-04-01/Accounts.json", answer)
+        app = open_page()
+        waiting = [warning.value for warning in app.main.warning]
+        data.subaccounts().exception(timeout=20)
+        app.run()
+        app.run()
+
+    assert waiting == [] or answer.delay == 0, "the page does not wait for Twilio"
+    told = [warning.value for warning in app.main.warning if "subaccount" in warning.value]
+    assert len(told) == (1 if count else 0)
+    assert all(f"has {count} subaccounts" in each and "token-7c21" not in each for each in told)
+    assert [request.path for request in server.requests] == ["/2010-04-01/Accounts.json"], "once for all sessions"
+
+
 def test_lists_are_kept_for_some_minutes_and_failures_are_not(settings: pytest.MonkeyPatch) -> None:
     with ScriptedServer() as server:
         settings.setenv("TWILIO_BASE_URL", server.url)
@@ -727,17 +754,20 @@ def test_lists_are_kept_for_some_minutes_and_failures_are_not(settings: pytest.M
         press(app, "Look up numbers and agents at the providers")
 
     asked = Counter(request.path.rsplit("/", 1)[1] for request in server.requests)
-    assert asked == {"phone-numbers": 1, "agents": 1, "IncomingPhoneNumbers.json": 2}
+    assert asked == {"phone-numbers": 1, "agents": 1, "IncomingPhoneNumbers.json": 2, "Accounts.json": 1}
 
 
-def test_nothing_is_asked_of_a_provider_before_the_click(settings: pytest.MonkeyPatch) -> None:
+def test_nothing_but_the_number_of_accounts_is_asked_of_a_provider_before_the_click(
+    settings: pytest.MonkeyPatch,
+) -> None:
     with ScriptedServer() as server:
         settings.setenv("TWILIO_BASE_URL", server.url)
         settings.setenv("ELEVENLABS_BASE_URL", server.url)
 
         open_page()
+        data.subaccounts().exception(timeout=20)
 
-        assert server.requests == []
+        assert {request.path for request in server.requests} == {"/2010-04-01/Accounts.json"}
 
 
 # A store that fails

@@ -322,7 +322,7 @@ def test_strangers_lose_access_to_an_older_file_and_a_group_keeps_it(tmp_path: P
 
 RUN = """
     insert into sync_runs (source, kind, state, window_start, window_end, started_at, heartbeat_at)
-    values ('twilio', 'hourly', 'ok', ?1, ?2, ?2, ?2)
+    values ('twilio', 'hourly', 'ok', :start, :end, :end, :end)
 """
 
 
@@ -334,8 +334,8 @@ def test_a_file_of_an_older_program_is_brought_up_to_date_when_it_is_opened(path
         db.execute(f"pragma user_version = {version}")
         db.execute("insert into workspaces (id, name) values (7, 'Acme')")
         for hours in ((0, 1), (2, 3)):
-            window = [iso(TEN + number * HOUR) for number in hours]
-            db.execute(RUN, window)
+            start, end = (iso(TEN + number * HOUR) for number in hours)
+            db.execute(RUN, {"start": start, "end": end})
 
     save_batches(path, "new", 1)
 

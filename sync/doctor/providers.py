@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from sync.models import PROVIDER_NAMES, Source
-from sync.sentences import counted
+from sync.sentences import counted, subaccounts_left_out
 from sync.verify import Finding
 
 TOLERATED = timedelta(minutes=2)
@@ -24,6 +24,14 @@ def look_at(
     yield Finding(check=f"{source} credentials", ok=True, message=accepted)
     if moment:
         yield _clock(source, clock() - moment)
+
+
+def subaccounts(count: int | None) -> Iterator[Finding]:
+    """Tell of accounts whose calls no sync sees; nothing if they cannot be listed."""
+    if count is None:
+        return
+    message = subaccounts_left_out(count) if count else "The Twilio account has no subaccounts."
+    yield Finding(check="twilio subaccounts", ok=not count, message=message, is_error=False)
 
 
 def not_configured(source: Source, sentence: str) -> Finding:

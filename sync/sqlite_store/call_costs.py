@@ -26,6 +26,16 @@ PLAIN = [f.name for f in fields(CallCost)]
 
 Parameters = dict[str, Any]
 
+# A leg that is not stored is known from its conversation alone.
+CALL_OF = """coalesce(
+    (select call_id from call_members where record_id = :searched),
+    (
+        select coalesce(member.call_id, conversation_id)
+        from elevenlabs_conversations left join call_members as member on member.record_id = conversation_id
+        where call_sid = :searched order by started_at, conversation_id limit 1
+    ),
+    :searched
+)"""
 IN_PERIOD = "{table}.started_at >= :since and {table}.started_at < :until"
 IN_WORKSPACES = "{table}.workspace_id in (select value from json_each(:workspaces))"
 EXCLUSIVE = f"""{IN_WORKSPACES.format(table="call")} and not (is_shared and exists (
@@ -64,13 +74,7 @@ def call_summary(db: sqlite3.Connection, wanted: CallFilter) -> CallSummary:
 
 
 def call(db: sqlite3.Connection, record_id: str) -> CallDetail | None:
-    row = db.execute(
-        """
-        select * from call_costs
-        where call_id = coalesce((select call_id from call_members where record_id = :id), :id)
-        """,
-        {"id": record_id},
-    ).fetchone()
+    row = db.execute(f"select * from call_costs where call_id = {CALL_OF}", {"searched": record_id}).fetchone()
     if not row:
         return None
     members = "select :id union all select record_id from call_members where call_id = :id"
@@ -162,11 +166,7 @@ def _kind(wanted: CallFilter) -> tuple[str, Parameters]:
         *(["status = :status"] if wanted.status else []),
         *(["numbers like '%' || :digits || ' %'"] if digits else []),
         *(["0"] if digits == "" else []),
-        *(
-            ["call.call_id = coalesce((select call_id from call_members where record_id = :searched), :searched)"]
-            if searched
-            else []
-        ),
+        *([f"call.call_id = {CALL_OF}"] if searched else []),
     ]
     parameters = {
         **stretch(wanted.since, wanted.until),

@@ -9,8 +9,8 @@ from sync.models import PRICE_PLACES
 from sync.supabase_store.rows import call_leg, conversation, ids_or_none, iso_or_none, sure_moment
 
 
-def arguments(wanted: CallFilter) -> dict[str, Any]:
-    """Return a filter as the functions take it."""
+def arguments(wanted: CallFilter, *, record_id: str | None) -> dict[str, Any]:
+    """Return a filter as the functions take it; `record_id` is a stored record of the call that is searched."""
     return {
         "p_since": iso_or_none(wanted.since),
         "p_until": iso_or_none(wanted.until),
@@ -21,7 +21,7 @@ def arguments(wanted: CallFilter) -> dict[str, Any]:
             "direction": wanted.direction,
             "status": wanted.status,
             "digits": wanted.searched_digits,
-            "id": wanted.searched_id,
+            "id": record_id,
         },
     }
 

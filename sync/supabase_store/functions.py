@@ -53,6 +53,13 @@ class Functions:
             raise StoreError(UNREADABLE)
         return [row["name"] for row in rows]
 
+    def conversation_of(self, call_sid: str) -> str | None:
+        """Return the first conversation of a leg, which need not be stored itself."""
+        talks = self._client.table("elevenlabs_conversations").select("conversation_id").eq("call_sid", call_sid)
+        first = talks.order("started_at").order("conversation_id").limit(1)
+        rows = self._answer(lambda: first.execute().data)
+        return str(rows[0]["conversation_id"]) if rows else None
+
     def _answer(self, request: Callable[[], Any]) -> Any:
         for attempt in stamina.retry_context(
             on=BusyError, attempts=None, timeout=self._retry_budget, wait_initial=0.3, wait_max=10

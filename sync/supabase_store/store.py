@@ -277,7 +277,7 @@ class SupabaseStore:
     ) -> list[CallCost]:
         rows = self._functions.call(
             "call_costs",
-            **call_costs.arguments(wanted),
+            **self._arguments(wanted),
             p_key=key,
             p_descending=descending,
             p_limit=limit,
@@ -286,7 +286,7 @@ class SupabaseStore:
         return [call_costs.call_cost(row) for row in rows]
 
     def call_summary(self, wanted: CallFilter) -> CallSummary:
-        arguments = call_costs.arguments(wanted)
+        arguments = self._arguments(wanted)
         counts: dict[str, int] = self._functions.call("call_counts", **arguments)
         if wanted.is_narrow:
             sums = self._functions.call("call_sums", **arguments)
@@ -300,6 +300,14 @@ class SupabaseStore:
             elevenlabs=without_models(elevenlabs),
         )
 
+    def _arguments(self, wanted: CallFilter) -> dict[str, Any]:
+        searched = wanted.searched_id
+        return call_costs.arguments(wanted, record_id=searched and self._stored_record(searched))
+
+    def _stored_record(self, record_id: str) -> str:
+        """Return a stored record of the same call: a leg that is not stored is known from its conversation alone."""
+        return self._functions.conversation_of(record_id) or record_id
+
     def _usage(self, balances: str, kind: type[AnyTotals], wanted: CallFilter) -> AnyTotals:
         moments = [wanted.since, wanted.until] if wanted.since else [wanted.until]
         found = self._balances(balances, kind, moments)
@@ -307,7 +315,7 @@ class SupabaseStore:
         return usage_between(opening, found[-1], wanted.workspaces, nothing=kind())
 
     def call(self, record_id: str) -> CallDetail | None:
-        answer = self._functions.call("call", p_id=record_id)
+        answer = self._functions.call("call", p_id=self._stored_record(record_id))
         return call_costs.call_detail(answer) if answer else None
 
     # Runs
