@@ -18,7 +18,7 @@ LARGEST_PRICE = Decimal(1_000_000)  # of one record; beyond it the record is wro
 LARGEST_COUNT = Decimal(10**12)
 LONGEST_ID, LONGEST_TEXT, LONGEST_SPEECH = 128, 1_000, 100_000  # characters
 EARLIEST_START = datetime(2008, 1, 1, tzinfo=UTC)  # the year in which Twilio began
-FURTHEST_AHEAD = timedelta(days=2)  # of our clock, which may be wrong too
+CLOCKS_DIFFER = timedelta(days=2)  # at most; ours may be the wrong one, and show 1970
 
 REPLACED = "\ufffd"  # stands where a character could not be read
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON may hold one half of a pair alone; no store and no answer can
@@ -38,9 +38,9 @@ def readable_id(value: object, longest: int = LONGEST_TEXT) -> str:
 
 def implausible_start(started_at: datetime, fetched_at: datetime) -> str | None:
     """Say what is wrong with a start that cannot be, such as the year 9999, which no balance of today should reach."""
-    if started_at < EARLIEST_START:
+    if started_at < min(EARLIEST_START, fetched_at - CLOCKS_DIFFER):
         return f"its start, {started_at:%Y-%m-%d}, is too long ago"
-    if started_at > fetched_at + FURTHEST_AHEAD:
+    if started_at > fetched_at + CLOCKS_DIFFER:
         return f"its start, {started_at:%Y-%m-%d}, lies in the future"
     return None
 
