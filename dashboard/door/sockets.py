@@ -39,8 +39,13 @@ def of_a_login() -> Pace:
     return Pace(burst=100, per_second=20)
 
 
+def of_a_stranger() -> Pace:
+    """Return the pace of a tab with the way in, which sends two messages."""
+    return Pace(burst=10, per_second=5)
+
+
 def of_all_strangers() -> Pace:
-    return Pace(burst=60, per_second=20)
+    return Pace(burst=40, per_second=30)
 
 
 class Socket:
@@ -173,7 +178,7 @@ class PacedSockets:
         if login == EVERYBODY:
             return [of_a_socket()]
         if login is None:
-            return [of_a_socket(), self._pace_of_strangers]
+            return [of_a_stranger(), self._pace_of_strangers]
         return [of_a_socket(), self._paces.setdefault(login, of_a_login())]
 
     @contextmanager
