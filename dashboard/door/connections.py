@@ -66,9 +66,9 @@ class SmallMessages(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         super().send_receive_event_to_app()
-        if self.queue.qsize() > MOST_UNREAD:
+        if self.queue.qsize() > MOST_UNREAD and not self.close_sent:
             self._drop_unread()
-            self.conn.send_close(POLICY_VIOLATION)
+            self.conn.fail(POLICY_VIOLATION)
             self.handle_parser_exception()  # which ends the socket with the code of the close just sent
 
     def handle_parser_exception(self) -> None:
