@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -296,26 +297,41 @@ def test_killed_with_9_it_leaves_nothing_running(started: "subprocess.Popen[byte
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that Postgres may look into, which runs as a user of its own."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_every_signal_ends_the_local_supabase_with_all_that_runs_on_it(start: Start, number: signal.Signals) -> None:
+def test_every_signal_ends_the_local_supabase_with_all_that_runs_on_it(
+    open_folder: Path, number: signal.Signals
+) -> None:
+    start = Start(open_folder, ports.free_port(), ports.free_port())
     for part in ("tests", "supabase", "scripts"):
         (start.folder / part).symlink_to(ROOT / part)
-    variables = {"PATH": os.environ["PATH"], "DEMO_PORT": str(start.demo_port), "PYTHONPATH": str(start.folder)}
+    places = {"PATH": os.environ["PATH"], "PYTHONPATH": str(start.folder)}
+    variables = {**places, "DEMO_PORT": str(start.demo_port), "FIRST_SYNC_DAYS": "1"}
     command = [sys.executable, "scripts/run_supabase.py", str(start.port)]
-    with start.output.open("wb") as output:
-        process = subprocess.Popen(
+    with (
+        start.output.open("wb") as output,
+        subprocess.Popen(
             command, cwd=start.folder, env=variables, stdout=output, stderr=output, start_new_session=True
-        )
-    start.wait_for(f"\nThe dashboard is at http://localhost:{start.port}\n")
-    family = psutil.Process(process.pid).children(recursive=True)
-
-    os.killpg(process.pid, number)  # as a terminal does
-    code = process.wait(PATIENCE)
+        ) as process,
+    ):
+        try:
+            start.wait_for(f"\nThe dashboard is at http://localhost:{start.port}\n")
+            family = psutil.Process(process.pid).children(recursive=True)
+        finally:
+            os.killpg(process.pid, number)  # as a terminal does
+        code = process.wait(PATIENCE)
 
     assert code == 0
     assert psutil.wait_procs(family, timeout=5)[1] == [], "left behind"
-    assert "No such process" not in start.said()
+    assert start.said().endswith("Stopping.\n")
 
 
 def test_a_second_start_says_that_one_is_running(start: Start, started: "subprocess.Popen[bytes]") -> None:
