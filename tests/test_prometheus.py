@@ -16,6 +16,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.credentials import ACCOUNT_SID, AUTH_TOKEN, ELEVENLABS_API_KEY
+from demo.refusals import conversation_not_found
 from sync import api
 from sync.bootstrap import Services
 from sync.errors import StoreError
@@ -302,7 +303,10 @@ def test_requests_under_way_are_told_while_a_run_goes_on(ledger: SqliteStore) ->
         listed = [{"conversation_id": f"conv_{n}", "status": "done", "start_time_unix_secs": 1} for n in range(3)]
         provider.on("/v1/convai/conversations", Answer(body={"conversations": listed, "has_more": False}))
         for each in listed:
-            provider.on(f"/v1/convai/conversations/{each['conversation_id']}", Answer(status=404, delay=8))
+            gone = conversation_not_found(each["conversation_id"])
+            provider.on(
+                f"/v1/convai/conversations/{each['conversation_id']}", Answer(status=404, body=gone.body, delay=8)
+            )
         settings = Settings(_env_file=None, ELEVENLABS_API_KEY=ELEVENLABS_API_KEY, ELEVENLABS_BASE_URL=provider.url)
         services = Services(settings, ledger, clock=lambda: datetime(1970, 1, 1, 1, tzinfo=UTC))
         seen: list[int] = []
