@@ -76,8 +76,8 @@ class _Call(WireModel):
 class _Account(WireModel):
     """What is read of an account: its token, which Twilio sends along, is none of it."""
 
-    sid: str
-    status: str = "active"
+    sid: RecordId
+    status: Text = "active"
 
 
 class _Number(WireModel):

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
+from sync.errors import StoreError
 from sync.freshness import freshness
 from sync.models import PROVIDER_NAMES, SOURCES, LegacyRecords, Source
 from sync.sentences import counted
@@ -37,16 +39,26 @@ def verify(
     yield tables
     if not tables.ok:
         return
-    yield from schema(store)
+    checks: list[tuple[str, Callable[[], Finding | Iterator[Finding]]]] = [("schema", partial(schema, store))]
     for source in SOURCES:
-        yield _data(store, source, is_configured=source in configured)
-        yield _duplicates(store, source)
-        yield _balances(store, source)
-        yield from _clock(store, source, clock())
-    yield migrations(store)
-    yield from legacy(store)
-    yield numbers(store)
-    yield _currency(store)
+        checks += [
+            (f"{source} data present", partial(_data, store, source, is_configured=source in configured)),
+            (f"{source} without duplicates", partial(_duplicates, store, source)),
+            (f"{source} balances", partial(_balances, store, source)),
+            (f"{source} clock", partial(_clock, store, source, clock())),
+        ]
+    checks += [
+        ("migrations", partial(migrations, store)),
+        ("records of the old system", partial(legacy, store)),
+        ("numbers registered", partial(numbers, store)),
+        ("one currency", partial(_currency, store)),
+    ]
+    for check, look in checks:
+        try:
+            found = look()
+            yield from [found] if isinstance(found, Finding) else found
+        except StoreError as exc:  # the others may tell why
+            yield Finding(check=check, ok=False, message=str(exc))
 
 
 def _tables(store: Store) -> Finding:
@@ -78,12 +90,12 @@ def legacy(store: Store) -> Iterator[Finding]:
 
 
 def _unread_numbers(numbers: LegacyRecords) -> Finding:
-    count = counted(numbers.waiting, "number", verb=("has", "have"))
+    count = counted(numbers.waiting, "number")
     message = "Every number of the 12-hour system is registered."
     if numbers.waiting:
         message = (
-            f"{count} no country in the table legacy_workspace_phones, and belongs to nobody; "
-            "register it in international form with `python -m sync phones import`."
+            f"{count} of the 12-hour system (table legacy_records) could not be taken over, for want of a country or "
+            "of a client; register what is still in use in international form with `python -m sync phones import`."
         )
     return Finding(check="numbers of the old system", ok=not numbers.waiting, message=message, is_error=False)
 

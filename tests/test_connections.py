@@ -5,7 +5,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -160,7 +160,8 @@ def _ask(name: str, url: str, retries: RetryPolicy) -> None:
         with ElevenLabsClient("key", base_url=url, retries=retries) as elevenlabs:
             elevenlabs.server_time()
     else:
-        SupabaseStore(url, "sb_secret_x", retry_budget=retries.budget).claim_for("real")
+        with closing(SupabaseStore(url, "sb_secret_x", retry_budget=retries.budget)) as store:
+            store.claim_for("real")
 
 
 def is_final(error: VoiceLedgerError) -> bool:

@@ -44,15 +44,24 @@ as $$
     select coalesce('nullif(btrim(' || quote_ident(pg_temp.column_of(place, variadic names)) || '::text), '''')', 'null::text')
 $$;
 
--- Return a moment that is written as a text, or as a number of (milli)seconds; null if it is none.
+-- Return a key by which rows of two tables find each other, whatever the types of their columns: 4, 4.00 and ' 4'.
+create or replace function pg_temp.key(written text) returns text
+language sql immutable
+as $$
+    select regexp_replace(lower(btrim(written)), '^(\d+)\.0+$', '\1')
+$$;
+
+-- Return a moment that is written as a text, or as a number of (milli)seconds; null if it is none of our time.
 create or replace function pg_temp.moment(written text) returns timestamptz
 language plpgsql stable
 as $$
+declare
+    moment timestamptz;
 begin
-    if written ~ '^\d+(\.\d+)?$' then
-        return to_timestamp(written::numeric / case when written::numeric > 1e11 then 1000 else 1 end);
-    end if;
-    return written::timestamptz;
+    moment := case when written ~ '^\d+(\.\d+)?$'
+        then to_timestamp(written::numeric / case when written::numeric > 1e11 then 1000 else 1 end)
+        else written::timestamptz end;
+    return case when moment >= '2000-01-01Z' and moment < '2100-01-01Z' then moment end;
 exception when others then
     return null;
 end
@@ -60,48 +69,84 @@ $$;
 
 -- Return the numbers of clients in the old tables `workspace_phones` and `workspaces`: where each stands, and whose it is.
 create or replace function pg_temp.old_numbers(phones regclass, workspaces regclass)
-returns table (place text, workspace text, written text, number text, label text)
+returns table (place text, workspace text, is_client boolean, written text, number text, label text)
 language plpgsql stable
 as $$
 begin
     if workspaces is not null and pg_temp.column_of(phones, 'workspace_id') is not null then
         return query execute format(
-            'select ''row '' || %s || '' of workspace_phones'', workspace_id::text, %s, pg_temp.international(%s), %s from %s '
-            'where workspace_id::text in (select %s from %s)',
-            pg_temp.as_text(phones, 'id', 'phone_number', 'phone', 'number'),
-            pg_temp.as_text(phones, 'phone_number', 'phone', 'number'),
-            pg_temp.as_text(phones, 'phone_number', 'phone', 'number'),
-            pg_temp.as_text(phones, 'label', 'name', 'description'), phones,
-            pg_temp.as_text(workspaces, 'id', 'workspace_id', 'name'), workspaces
+            'select ''row '' || coalesce(%s, %s, ''?'') || '' of workspace_phones'', pg_temp.key(workspace_id::text), '
+            'pg_temp.key(workspace_id::text) in (select pg_temp.key(%s) from %s), %2$s, pg_temp.international(%2$s), %5$s from %6$s',
+            pg_temp.as_text(phones, 'id'), pg_temp.as_text(phones, 'phone_number', 'phone', 'number'),
+            pg_temp.as_text(workspaces, 'id', 'workspace_id', 'name'), workspaces,
+            pg_temp.as_text(phones, 'label', 'name', 'description'), phones
         );
     end if;
     if pg_temp.column_of(workspaces, 'phone_number', 'phone') is not null then
         return query execute format(
-            'select ''row '' || %s || '' of workspaces'', %s, %s, pg_temp.international(%s), null::text from %s',
-            pg_temp.as_text(workspaces, 'id', 'name'), pg_temp.as_text(workspaces, 'id', 'name'),
-            pg_temp.as_text(workspaces, 'phone_number', 'phone'), pg_temp.as_text(workspaces, 'phone_number', 'phone'), workspaces
+            'select ''row '' || coalesce(%1$s, %2$s, ''?'') || '' of workspaces'', pg_temp.key(%1$s), true, %2$s, '
+            'pg_temp.international(%2$s), null::text from %3$s',
+            pg_temp.as_text(workspaces, 'id', 'name'), pg_temp.as_text(workspaces, 'phone_number', 'phone'), workspaces
         );
     end if;
 end
 $$;
 
--- What may refuse comes first: nothing has changed by then.
-do $$
+-- Tell whether this program has made the tables that are here, all of them or some.
+create or replace function pg_temp.is_ours() returns boolean
+language plpgsql stable
+as $$
+begin
+    if to_regproc('public.ledger_claim') is not null
+        or pg_temp.column_of(to_regclass('public.ledger_migrations'), 'applied_at') is not null then
+        return true;
+    end if;
+    if pg_temp.column_of(to_regclass('public.ledger_meta'), 'key') is null then
+        return false;
+    end if;
+    return exists (select from public.ledger_meta where key = 'adoption');
+end
+$$;
+
+create or replace function pg_temp.refuse_two_owners() returns void
+language plpgsql stable
+as $$
 declare
     conflict record;
 begin
-    if to_regclass('public.ledger_meta') is not null then
-        return; -- every table is this program's own
-    end if;
     for conflict in
         select number, string_agg(distinct place || ' (workspace ' || workspace || ')', ' and ') as places
         from pg_temp.old_numbers(to_regclass('public.workspace_phones'), to_regclass('public.workspaces'))
-        where number is not null and workspace is not null
+        where number is not null and is_client
         group by number having count(distinct workspace) > 1 order by number
     loop
         raise exception 'The number % has two owners, %: correct or delete the wrong row, then run this file again; nothing was changed.',
             conflict.number, conflict.places;
     end loop;
+end
+$$;
+
+-- Return a name that no table, index or sequence of the project has yet.
+create or replace function pg_temp.free_name(wanted text) returns text
+language plpgsql stable
+as $$
+declare
+    free text := left(wanted, 60);
+begin
+    for copy in 2..1000 loop
+        exit when to_regclass('public.' || quote_ident(free)) is null and to_regtype('public.' || quote_ident(free)) is null;
+        free := left(wanted, 56) || '_' || copy;
+    end loop;
+    return free;
+end
+$$;
+
+-- What may refuse comes first: nothing has changed by then.
+do $$
+begin
+    if not pg_temp.is_ours() then
+        perform pg_temp.refuse_two_owners();
+    end if;
 end $$;
 
 do $$
@@ -109,57 +154,93 @@ declare
     ledger_tables text[] := array[
         'workspaces', 'workspace_phones', 'workspace_agents', 'accounts', 'calls', 'elevenlabs_conversations',
         'twilio_snapshots', 'elevenlabs_snapshots', 'stale_balances', 'call_costs', 'call_members', 'stale_calls',
-        'sync_runs', 'sync_failures', 'covered_periods', 'legacy_records', 'ledger_registry_requests', 'ledger_migrations'
+        'sync_runs', 'sync_failures', 'covered_periods', 'legacy_records', 'ledger_registry_requests', 'ledger_migrations',
+        'ledger_meta'
     ];
-    old_table text;
-    kept_as text;
-    kept_part text;
+    ledger_indexes text[] := array[
+        'calls_workspace_started_at', 'calls_started_at', 'calls_parent', 'calls_number_started_at',
+        'conversations_workspace_started_at', 'conversations_started_at', 'conversations_number_started_at',
+        'conversations_agent', 'conversations_call_sid', 'idx_twilio_snapshots_workspace', 'idx_twilio_snapshots_date',
+        'idx_elevenlabs_snapshots_workspace', 'idx_elevenlabs_snapshots_date', 'call_members_call',
+        'call_costs_started_at', 'call_costs_last_started_at', 'call_costs_first_started_at',
+        'one_run_of_a_source_at_a_time', 'sync_runs_history', 'sync_runs_ended', 'sync_runs_of_kind',
+        'workspace_phones_no_overlap'
+    ];
+    kept jsonb := '{}';
+    old record;
     part record;
+    kept_as text;
 begin
-    if to_regclass('public.ledger_meta') is not null then
+    if pg_temp.is_ours() then
         return;
     end if;
+    perform pg_temp.refuse_two_owners(); -- again, for those who go on after an error
+
+    for old in
+        select typname as name from pg_type
+        where typnamespace = 'public'::regnamespace and typname = any (ledger_tables)
+            and (typrelid = 0 or (select relkind from pg_class where oid = typrelid) = 'c')
+    loop
+        execute format('alter type public.%I rename to %I', old.name, pg_temp.free_name('legacy_' || old.name));
+    end loop;
+    for old in
+        select relname as name, case relkind when 'S' then 'sequence' when 'i' then 'index' when 'I' then 'index' end as kind
+        from pg_class
+        where relnamespace = 'public'::regnamespace
+            and (relkind in ('i', 'I') and relname = any (ledger_indexes || ledger_tables) or relkind = 'S' and relname = any (ledger_tables))
+    loop
+        execute format('alter %s public.%I rename to %I', old.kind, old.name, pg_temp.free_name('legacy_' || old.name));
+    end loop;
+    for old in
+        select oid, relname as name from pg_class
+        where relnamespace = 'public'::regnamespace and relname = any (ledger_tables) and relkind in ('r', 'p', 'v', 'm', 'f')
+    loop
+        -- New tables take the names of its indexes and sequences as well.
+        for part in
+            select index.relname as name, 'index' as kind
+            from pg_index as entry join pg_class as index on index.oid = entry.indexrelid where entry.indrelid = old.oid
+            union all
+            select sequence.relname, 'sequence'
+            from pg_depend as tie join pg_class as sequence on sequence.oid = tie.objid and sequence.relkind = 'S'
+            where tie.refobjid = old.oid and tie.classid = 'pg_class'::regclass and tie.deptype in ('a', 'i')
+        loop
+            kept_as := pg_temp.free_name('legacy_' || part.name);
+            execute format('alter %s public.%I rename to %I', part.kind, part.name, kept_as);
+            if part.kind = 'sequence' then
+                execute format('revoke all on sequence public.%I from public, anon, authenticated', kept_as);
+            end if;
+        end loop;
+        kept_as := pg_temp.free_name('legacy_' || old.name);
+        execute format('alter table public.%I rename to %I', old.name, kept_as);
+        kept := kept || jsonb_build_object('old ' || old.name, kept_as);
+    end loop;
+
     create table public.ledger_meta (
         key text primary key,
         value text not null
     );
-    insert into public.ledger_meta (key, value) values ('adoption', 'set aside');
-    for old_table in
-        select typname from pg_type
-        where typnamespace = 'public'::regnamespace and typname = any (ledger_tables)
-            and (typrelid = 0 or (select relkind from pg_class where oid = typrelid) = 'c')
-    loop
-        execute format('alter type public.%I rename to %I', old_table, 'legacy_type_' || old_table);
-    end loop;
-    foreach old_table in array ledger_tables
-    loop
-        continue when to_regclass('public.' || old_table) is null;
-        kept_as := 'legacy_' || old_table;
-        for copy in 2..1000 loop
-            exit when to_regclass('public.' || kept_as) is null;
-            kept_as := format('legacy_%s_%s', old_table, copy);
-        end loop;
-        -- New tables take the names of its indexes and sequences as well.
-        for part in
-            select index.oid, index.relname as name, 'index' as kind
-            from pg_index as entry join pg_class as index on index.oid = entry.indexrelid
-            where entry.indrelid = to_regclass('public.' || old_table)
-            union all
-            select sequence.oid, sequence.relname, 'sequence'
-            from pg_depend as tie join pg_class as sequence on sequence.oid = tie.objid and sequence.relkind = 'S'
-            where tie.refobjid = to_regclass('public.' || old_table) and tie.classid = 'pg_class'::regclass
-                and tie.deptype in ('a', 'i')
-        loop
-            kept_part := left('legacy_' || part.name, 50) || '_' || part.oid;
-            execute format('alter %s public.%I rename to %I', part.kind, part.name, kept_part);
-            if part.kind = 'sequence' then
-                execute format('revoke all on sequence public.%I from public, anon, authenticated', kept_part);
-            end if;
-        end loop;
-        execute format('alter table public.%I rename to %I', old_table, kept_as);
-        insert into public.ledger_meta (key, value) values ('old ' || old_table, kept_as);
-    end loop;
+    insert into public.ledger_meta (key, value) select * from jsonb_each_text(kept) union all select 'adoption', 'set aside';
 end $$;
+
+-- Whether something is missing that is added up from records: then all of it is looked at again in the end.
+create temp table if not exists restored as select false as is_any;
+update restored set is_any = pg_temp.is_ours() and (
+    select count(*) from unnest(array[
+        'ledger_meta', 'calls', 'elevenlabs_conversations', 'twilio_snapshots', 'elevenlabs_snapshots', 'stale_balances',
+        'call_costs', 'call_members', 'stale_calls', 'covered_periods', 'workspaces'
+    ]) as name where to_regclass('public.' || name) is null
+) + 11 - (
+    select count(*) from pg_trigger where not tgisinternal and tgenabled in ('O', 'A') and tgname in (
+        'calls_inserted', 'calls_updated', 'calls_deleted', 'call_of_leg_inserted', 'call_of_leg_updated',
+        'conversations_inserted', 'conversations_updated', 'conversations_deleted', 'call_of_conversation_inserted',
+        'call_of_conversation_updated', 'calls_refreshed'
+    )
+) > 0;
+
+create table if not exists public.ledger_meta (
+    key text primary key,
+    value text not null
+);
 comment on table public.ledger_meta is
     'Facts about the whole ledger: the currency that Twilio bills in, demo or real data, where old tables are kept.';
 
@@ -3025,16 +3106,19 @@ end
 $$;
 
 create or replace function public.ledger_tables() returns setof text
-language sql stable set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
-    select unnest(array[
+begin
+    return query select unnest(array[
         'ledger_meta', 'ledger_migrations', 'accounts', 'workspaces', 'workspace_phones', 'workspace_agents', 'calls',
         'elevenlabs_conversations', 'twilio_snapshots', 'elevenlabs_snapshots', 'stale_balances', 'call_members',
         'call_costs', 'stale_calls', 'sync_runs', 'sync_failures', 'covered_periods', 'ledger_registry_requests',
         'legacy_records', 'call_snapshots'
-    ])
-    union all
-    select value from public.ledger_meta where key like 'old %'
+    ]);
+    if to_regclass('public.ledger_meta') is not null then
+        return query select value from public.ledger_meta where key like 'old %';
+    end if;
+end
 $$;
 comment on function public.ledger_tables is 'The tables of this program, and those that it keeps of the 12-hour system.';
 
@@ -3042,23 +3126,24 @@ create or replace function public.ledger_missing_tables() returns jsonb
 language sql stable set search_path = ''
 as $$
     select coalesce(jsonb_agg(name), '[]') from public.ledger_tables() as name
-    where to_regclass('public.' || quote_ident(name)) is null and name <> 'call_snapshots' and name not like 'legacy\_%'
+    where to_regclass('public.' || quote_ident(name)) is null and name <> 'call_snapshots'
+        and (name not like 'legacy\_%' or name = 'legacy_records')
 $$;
 
 -- What somebody has changed in the database by hand, and the statement that mends it. A statement that is null stands
 -- for the baseline, which restores everything that is missing.
-create or replace function public.ledger_damages(p_functions text[], p_triggers text[]) returns jsonb
+create or replace function public.ledger_damages(p_functions text[], p_triggers text[], p_columns jsonb) returns jsonb
 language sql stable set search_path = ''
 as $$
-    with ledger_table as (
-        select class.oid, class.relname as name, class.relkind as kind, class.relacl as acl, class.relrowsecurity as is_guarded,
-            class.relowner as owner, quote_ident(class.relname) as quoted,
+    with recursive ledger_table as (
+        select class.oid, class.relname as name, class.relkind as kind, class.relrowsecurity as is_guarded, class.oid::regclass as place,
             class.relname = any (array[
                 'workspaces', 'workspace_phones', 'workspace_agents', 'calls', 'elevenlabs_conversations',
                 'twilio_snapshots', 'elevenlabs_snapshots', 'call_costs', 'call_members', 'sync_runs', 'sync_failures'
             ]) as is_readable
         from pg_catalog.pg_class as class
         where class.relnamespace = 'public'::regnamespace and class.relname in (select public.ledger_tables())
+            and class.relkind in ('r', 'p', 'v', 'm', 'f')
     ),
     unique_key (name, columns) as (
         values ('ledger_meta', 'key'), ('ledger_migrations', 'name'), ('accounts', 'id'), ('workspaces', 'id'),
@@ -3070,92 +3155,155 @@ as $$
             ('ledger_registry_requests', 'id'), ('legacy_records', 'kind, record_id')
     ),
     stored_key as (
-        select entry.indrelid as place, (
-            select string_agg(attribute.attname, ', ' order by key.place)
-            from unnest(entry.indkey::smallint[]) with ordinality as key (attnum, place)
-                join pg_catalog.pg_attribute as attribute
-                    on attribute.attrelid = entry.indrelid and attribute.attnum = key.attnum
+        select entry.indrelid as place, array(
+            select attribute.attname::text from pg_catalog.pg_attribute as attribute
+            where attribute.attrelid = entry.indrelid and attribute.attnum = any (entry.indkey::smallint[]) order by 1
         ) as columns
         from pg_catalog.pg_index as entry
-        where entry.indisunique and entry.indisvalid and entry.indpred is null and entry.indexprs is null
-            and entry.indrelid in (select oid from ledger_table)
-    ),
-    granted as (
-        select ledger_table.*, entry.grantee, entry.privilege_type as privilege from ledger_table,
-            pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('r', owner))) as entry
-        union all
-        select ledger_table.*, entry.grantee, entry.privilege_type from ledger_table
-            join pg_catalog.pg_attribute as attribute on attribute.attrelid = ledger_table.oid and attribute.attacl is not null,
-            pg_catalog.aclexplode(attribute.attacl) as entry
+        where entry.indisunique and entry.indisvalid and entry.indimmediate and entry.indpred is null
+            and entry.indexprs is null and entry.indrelid in (select oid from ledger_table)
     ),
     stranger (grantee, name) as (
         select 0::oid, 'public' union all
         select oid, rolname::text from pg_catalog.pg_roles where rolname in ('anon', 'authenticated')
     ),
+    -- What shows rows of these tables: views on them, views on those, partitions and other children.
+    showing (oid, kind, name) as (
+        select oid, kind, name from ledger_table
+        union
+        select class.oid, class.relkind, showing.name
+        from showing
+            join (
+                select tie.refobjid as shown, rule.ev_class as oid
+                from pg_catalog.pg_depend as tie join pg_catalog.pg_rewrite as rule on rule.oid = tie.objid
+                where tie.refclassid = 'pg_catalog.pg_class'::regclass and tie.classid = 'pg_catalog.pg_rewrite'::regclass
+                union all
+                select inhparent, inhrelid from pg_catalog.pg_inherits
+            ) as more on more.shown = showing.oid
+            join pg_catalog.pg_class as class on class.oid = more.oid
+    ),
+    granted as (
+        select distinct showing.oid, stranger.name as stranger, entry.privilege_type as privilege, entry.is_grantable
+        from showing join pg_catalog.pg_class as class on class.oid = showing.oid
+            cross join lateral (
+                select * from pg_catalog.aclexplode(coalesce(class.relacl, pg_catalog.acldefault('r', class.relowner)))
+                union all
+                select given.* from pg_catalog.pg_attribute as attribute, pg_catalog.aclexplode(attribute.attacl) as given
+                where attribute.attrelid = class.oid and attribute.attacl is not null
+            ) as entry
+            join stranger using (grantee)
+    ),
     ledger_function as (
-        select oid, proname as name, proowner as owner, proacl as acl,
-            regexp_replace(oid::regprocedure::text, '^public\.', '') as signature
+        select oid, proname as name, proowner as owner, proacl as acl, oid::regprocedure as signature
         from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname like 'ledger\_%'
     ),
+    wanted_column as (
+        select entry ->> 0 as name, entry ->> 1 as column_name, entry ->> 2 as definition
+        from jsonb_array_elements(p_columns) as entry
+    ),
     damage (rank, what, statement) as (
-        select 1, 'the table ' || name || ' is missing', null from jsonb_array_elements_text(public.ledger_missing_tables()) as name
+        select 1, 'the table ' || name || ' is missing', null
+        from jsonb_array_elements_text(public.ledger_missing_tables()) as name
         union all
-        select 2, format('%s has no UNIQUE (%s)', unique_key.name, columns),
-            format('alter table public.%s add unique (%s);', unique_key.name, columns)
+        select 1, format('the column %s of %s is missing', column_name, wanted_column.name),
+            format('alter table public.%I add column %I %s;', wanted_column.name, column_name, definition)
+        from wanted_column join ledger_table using (name)
+        where not exists (
+            select from pg_catalog.pg_attribute
+            where attrelid = ledger_table.oid and attname = column_name and not attisdropped
+        )
+        union all
+        select 2, format('%s has no UNIQUE (%s)', unique_key.name, columns), format(
+            'delete from public.%1$s as one using public.%1$s as other where (one.%2$s) = (other.%3$s) and one.ctid < other.ctid; '
+            'alter table public.%1$s add unique (%4$s);',
+            unique_key.name, replace(columns, ', ', ', one.'), replace(columns, ', ', ', other.'), columns
+        )
         from unique_key join ledger_table on ledger_table.name = unique_key.name
         where not exists (
-            select from stored_key where place = ledger_table.oid
-                and string_to_array(stored_key.columns, ', ') @> string_to_array(unique_key.columns, ', ')
-                and string_to_array(stored_key.columns, ', ') <@ string_to_array(unique_key.columns, ', ')
+            select from stored_key
+            where place = ledger_table.oid
+                and stored_key.columns = array(select part from unnest(string_to_array(unique_key.columns, ', ')) as part order by 1)
         )
         union all
-        select 2, 'periods of a number in workspace_phones may overlap', format(
-            'alter table public.workspace_phones add constraint workspace_phones_no_overlap exclude using gist '
-            '(phone_number with =, tstzrange(valid_from, valid_until) with %s);', '&&'
-        ) from ledger_table
+        select 2, 'periods of a number in workspace_phones may overlap (of two that do, end one first)', format(
+            'alter table public.workspace_phones drop constraint if exists workspace_phones_no_overlap, add constraint '
+            'workspace_phones_no_overlap exclude using gist (phone_number with =, tstzrange(valid_from, valid_until) with %s);', '&&'
+        )
+        from ledger_table
         where name = 'workspace_phones' and not exists (
-            select from pg_catalog.pg_constraint where conrelid = ledger_table.oid and contype = 'x'
+            select from pg_catalog.pg_constraint
+            where conrelid = ledger_table.oid and contype = 'x' and pg_catalog.pg_get_constraintdef(oid)
+                = 'EXCLUDE USING gist (phone_number WITH =, tstzrange(valid_from, valid_until) WITH &&)'
         )
         union all
-        select 2, 'two runs of one source may be open at once', null from ledger_table
-        where name = 'sync_runs' and to_regclass('public.one_run_of_a_source_at_a_time') is null
+        select 2, 'two runs of one source may be open at once', 'update public.sync_runs set state = ''interrupted'' where state = '
+            '''running''; drop index if exists public.one_run_of_a_source_at_a_time; create unique index '
+            'one_run_of_a_source_at_a_time on public.sync_runs (source, (kind = ''backfill'')) where state = ''running'';'
+        from ledger_table
+        where name = 'sync_runs' and not exists (
+            select from pg_catalog.pg_index
+            where indrelid = ledger_table.oid and indisunique and indisvalid and indimmediate
+                and indexrelid = to_regclass('public.one_run_of_a_source_at_a_time')
+        )
         union all
-        select 3, 'row-level security of ' || name || ' is off', format('alter table public.%s enable row level security;', quoted)
+        select 2, tie.name || ' is not tied to workspaces by a foreign key', null
+        from ledger_table as tie
+        where tie.name in (
+                'workspace_phones', 'workspace_agents', 'calls', 'elevenlabs_conversations', 'twilio_snapshots',
+                'elevenlabs_snapshots'
+            ) and not exists (
+                select from pg_catalog.pg_constraint
+                where conrelid = tie.oid and contype = 'f' and confrelid = to_regclass('public.workspaces')
+            )
+        union all
+        select 2, 'the workspace Unassigned is missing', null
+        from ledger_table where name = 'workspaces' and not exists (select from public.workspaces where id = 0)
+        union all
+        select 3, 'row-level security of ' || name || ' is off', format('alter table %s enable row level security;', place)
         from ledger_table where kind in ('r', 'p') and not is_guarded
         union all
         select 4, format('the policy %s lets others use %s', quote_ident(policy.polname), name),
-            format('drop policy %s on public.%s;', quote_ident(policy.polname), quoted)
+            format('drop policy %I on %s;', policy.polname, place)
         from ledger_table join pg_catalog.pg_policy as policy on policy.polrelid = ledger_table.oid
         where not (
             is_readable and policy.polname = 'Signed-in people read' and policy.polcmd = 'r'
             and policy.polroles = array[(select oid from pg_catalog.pg_roles where rolname = 'authenticated')]
         )
         union all
-        select distinct 5, format('a grant opens %s to %s', granted.name, stranger.name), case
-            when is_readable and stranger.name = 'authenticated' then format(
-                'revoke insert, update, delete, truncate, references, trigger on public.%s from authenticated;', quoted
-            )
-            else format('revoke all on public.%s from %s;', quoted, stranger.name)
-        end
-        from granted join stranger using (grantee)
-        where not (is_readable and stranger.name = 'authenticated' and privilege = 'SELECT')
+        select 4, 'signed-in people may not read ' || name, null from ledger_table
+        where is_readable and not (
+            exists (
+                select from pg_catalog.pg_policy where polrelid = ledger_table.oid and polname = 'Signed-in people read'
+            ) and pg_catalog.has_table_privilege('authenticated', ledger_table.oid, 'select')
+        )
         union all
-        select distinct 5, format('a grant lets %s call %s', stranger.name, signature),
-            format('revoke all on function public.%s from %s;', signature, stranger.name)
+        select distinct 5, format('a grant opens %s to %s', name, stranger),
+            format('revoke all on %s from %s cascade;', place, stranger)
+            || case when is_readable and stranger = 'authenticated' then format(' grant select on %s to authenticated;', place) else '' end
+        from granted join ledger_table using (oid)
+        where is_grantable or not (is_readable and stranger = 'authenticated' and privilege = 'SELECT')
+        union all
+        select distinct 5, format('a grant lets %s call %s', stranger.name, regexp_replace(signature::text, '^public\.', '')),
+            format('revoke all on routine %s from %s;', signature, stranger.name)
         from ledger_function, pg_catalog.aclexplode(coalesce(acl, pg_catalog.acldefault('f', owner))) as entry
             join stranger on stranger.grantee = entry.grantee
         union all
-        select distinct 6, format('the view %s shows %s past row-level security', quote_ident(view.relname), ledger_table.name), case view.relkind
-            when 'm' then format('revoke all on public.%I from anon, authenticated;', view.relname)
-            else format('alter view public.%I set (security_invoker = true);', view.relname)
-        end
-        from ledger_table
-            join pg_catalog.pg_depend as tie on tie.refobjid = ledger_table.oid and tie.refclassid = 'pg_catalog.pg_class'::regclass
-                and tie.classid = 'pg_catalog.pg_rewrite'::regclass
-            join pg_catalog.pg_rewrite as rule on rule.oid = tie.objid
-            join pg_catalog.pg_class as view on view.oid = rule.ev_class and view.oid <> ledger_table.oid
-            join stranger on stranger.grantee <> 0 and pg_catalog.has_table_privilege(stranger.grantee, view.oid, 'SELECT')
-        where coalesce(view.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) is false
+        select distinct 6, format(
+                'the %s %s shows %s past row-level security', case showing.kind when 'r' then 'table' when 'p' then 'table' else 'view' end,
+                regexp_replace(showing.oid::regclass::text, '^public\.', ''), showing.name
+            ), format('revoke all on %s from public, anon, authenticated cascade;', showing.oid::regclass)
+        from showing join granted using (oid) join pg_catalog.pg_class as class on class.oid = showing.oid
+        where showing.oid not in (select oid from ledger_table) and not (
+            showing.kind = 'v' and coalesce(class.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
+        )
+        union all
+        select distinct 6, format('the function %s reads %s with the rights of its owner', helper.oid::regprocedure, ledger_table.name),
+            format('revoke all on routine %s from public, anon, authenticated;', helper.oid::regprocedure)
+        from pg_catalog.pg_proc as helper
+            join pg_catalog.pg_namespace as space on space.oid = helper.pronamespace and space.nspname = 'public'
+            join ledger_table on helper.prosrc ~* ('\m(from|join|into|update|table)\s+(only\s+)?("?public"?\.)?"?' || ledger_table.name || '"?\M')
+            join stranger on stranger.grantee <> 0 and pg_catalog.has_function_privilege(stranger.grantee, helper.oid, 'execute')
+        where helper.prosecdef
         union all
         select 7, 'the function ' || name || ' is missing', null from unnest(p_functions) as name
         where name not in (select ledger_function.name from ledger_function)
@@ -3164,6 +3312,17 @@ as $$
         where not exists (
             select from pg_catalog.pg_trigger as trigger
             where trigger.tgname = name and trigger.tgrelid in (select oid from ledger_table) and trigger.tgenabled in ('O', 'A')
+        )
+        union all
+        select 9, 'records are in no call of call_costs', null
+        where exists (
+            select from public.calls
+            where started_at is not null and not exists (select from public.call_members where record_id = sid)
+                and not exists (select from public.call_costs where call_id = sid)
+        ) or exists (
+            select from public.elevenlabs_conversations
+            where started_at is not null and not exists (select from public.call_members where record_id = conversation_id)
+                and not exists (select from public.call_costs where call_id = conversation_id)
         )
     )
     select coalesce(jsonb_agg(jsonb_build_object('what', what, 'statement', statement) order by rank, what, statement), '[]')
@@ -3184,13 +3343,13 @@ as $$
                 )
                 else exists (
                     select from public.workspace_phones
-                    where phone_number like '%' || nullif(ltrim(regexp_replace(record_id, '\D', '', 'g'), '0'), '')
+                    where regexp_replace(record_id, '\D', '', 'g') like '%' || right(phone_number, 7) || '%'
                 )
             end as is_here,
-            exists (
-                select from public.covered_periods where source = kind and (
-                    started_at is null or (since <= started_at and started_at < until)
-                )
+            exists ( -- without a date it may be as old as what Twilio still lists
+                select from public.covered_periods
+                where source = kind and since <= coalesce(started_at, now() - interval '13 months')
+                    and until > coalesce(started_at, now() - interval '1 day')
             ) as was_asked_for
         from public.legacy_records
     )
@@ -3276,6 +3435,48 @@ begin
     end if;
 end $$;
 
+-- What somebody has switched off, or dropped together with the table of clients.
+do $$
+declare
+    part record;
+begin
+    for part in
+        select tgname as name, tgrelid::regclass as place from pg_trigger
+        where not tgisinternal and tgenabled not in ('O', 'A') and tgfoid in (
+            select oid from pg_proc where pronamespace = 'public'::regnamespace and proname like 'ledger\_%'
+        )
+    loop
+        execute format('alter table %s enable trigger %I', part.place, part.name);
+    end loop;
+
+    insert into public.workspaces (id, name)
+    select workspace_id, 'Workspace ' || workspace_id from (
+        select workspace_id from public.calls union select workspace_id from public.elevenlabs_conversations
+        union select workspace_id from public.workspace_phones union select workspace_id from public.workspace_agents
+        union select workspace_id from public.twilio_snapshots union select workspace_id from public.elevenlabs_snapshots
+    ) as named
+    where workspace_id is not null and workspace_id not in (select id from public.workspaces);
+    for part in
+        select name, rule from (values
+            ('workspace_phones', ' on delete cascade'), ('workspace_agents', ' on delete cascade'), ('calls', ''),
+            ('elevenlabs_conversations', ''), ('twilio_snapshots', ' on delete cascade'),
+            ('elevenlabs_snapshots', ' on delete cascade')
+        ) as tie (name, rule)
+        where not exists (
+            select from pg_constraint where contype = 'f' and conrelid = to_regclass('public.' || name)
+                and confrelid = 'public.workspaces'::regclass
+        ) and exists (
+            select from pg_constraint where contype in ('p', 'u') and conrelid = 'public.workspaces'::regclass
+                and pg_get_constraintdef(oid) in ('PRIMARY KEY (id)', 'UNIQUE (id)')
+        )
+    loop
+        execute format(
+            'alter table public.%I add constraint %I foreign key (workspace_id) references public.workspaces (id)%s',
+            part.name, part.name || '_workspace_id_fkey', part.rule
+        );
+    end loop;
+end $$;
+
 create or replace trigger run_of_account before insert on public.sync_runs
     for each row execute function public.ledger_account_of_run();
 create or replace trigger run_succeeded after insert or update of state on public.sync_runs
@@ -3294,8 +3495,15 @@ declare
     ledger_function regprocedure;
     ledger_sequence regclass;
 begin
-    for ledger_table in select oid::regclass as place, relname as name, relkind as kind from pg_class
-        where relnamespace = 'public'::regnamespace and relname in (select * from public.ledger_tables())
+    for ledger_table in
+        with recursive place (oid) as (
+            select oid from pg_class
+            where relnamespace = 'public'::regnamespace and relname in (select * from public.ledger_tables())
+            union
+            select inhrelid from place join pg_inherits on inhparent = place.oid -- partitions, too
+        )
+        select oid::regclass as place, relname as name, relkind as kind from pg_class join place using (oid)
+        where relkind in ('r', 'p', 'v', 'm', 'f')
     loop
         execute format('revoke all on %s from public, anon, authenticated', ledger_table.place);
         execute format('grant all on %s to service_role', ledger_table.place);
@@ -3333,11 +3541,9 @@ declare
     old_workspaces regclass := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old workspaces');
     old_phones regclass := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old workspace_phones');
     old_agents regclass := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old workspace_agents');
-    old_calls regclass := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old calls');
-    old_conversations regclass := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old elevenlabs_conversations');
     client record;
-    full_name text;
     free_name text;
+    copy bigint;
     tie record;
 begin
     if not exists (select from public.ledger_meta where key = 'adoption' and value = 'set aside') then
@@ -3345,31 +3551,38 @@ begin
     end if;
 
     create temp table adopted (old_id text primary key, new_id bigint unique, name text, created_at timestamptz);
+    create temp table names (name text primary key, copies bigint not null default 1); -- in small letters
+    insert into pg_temp.names values ('unassigned');
     if old_workspaces is not null then
         execute format(
-            'insert into adopted (old_id, name, created_at) select %s, %s, pg_temp.moment(%s) from %s where %1$s is not null '
-            'on conflict do nothing',
+            'insert into pg_temp.adopted (old_id, name, created_at) select pg_temp.key(%s), %s, pg_temp.moment(%s) from %s '
+            'where %1$s is not null on conflict do nothing',
             pg_temp.as_text(old_workspaces, 'id', 'workspace_id', 'name'),
             pg_temp.as_text(old_workspaces, 'name', 'workspace_name', 'title', 'label'),
             pg_temp.as_text(old_workspaces, 'created_at', 'created'),
             old_workspaces
         );
         -- A client keeps its id if that is a number above 0, which is Unassigned.
-        update adopted set new_id = old_id::bigint where old_id ~ '^[1-9]\d{0,17}$';
-        update adopted set new_id = coalesce((select max(new_id) from adopted), 0) + turn
-        from (select old_id, row_number() over (order by created_at, old_id) as turn from adopted where new_id is null) as new
+        update pg_temp.adopted set new_id = old_id::bigint where old_id ~ '^[1-9]\d{0,17}$';
+        update pg_temp.adopted set new_id = coalesce((select max(new_id) from pg_temp.adopted), 0) + turn
+        from (
+            select old_id, row_number() over (order by created_at, old_id) as turn from pg_temp.adopted where new_id is null
+        ) as new
         where new.old_id = adopted.old_id;
+        update pg_temp.adopted set name = left(btrim(regexp_replace(normalize(name), '[\s[:cntrl:]]+', ' ', 'g')), 190);
+        update pg_temp.adopted set name = 'Workspace ' || new_id where coalesce(name, '') = '';
 
-        for client in select * from adopted order by new_id
+        -- Two clients of one name are told apart, and none is called Unassigned.
+        for client in select * from pg_temp.adopted order by new_id
         loop
-            full_name := left(btrim(regexp_replace(normalize(client.name), '[\s[:cntrl:]]+', ' ', 'g')), 190);
-            full_name := coalesce(nullif(full_name, ''), 'Workspace ' || client.new_id);
-            -- Two clients of one name are told apart, and none is called Unassigned.
-            free_name := full_name;
-            for copy in 2..100000 loop
-                exit when not exists (select from public.workspaces where lower(workspaces.name) = lower(free_name));
-                free_name := format('%s (%s)', full_name, copy);
+            free_name := client.name;
+            select copies into copy from pg_temp.names where names.name = lower(client.name);
+            while exists (select from pg_temp.names where names.name = lower(free_name)) loop
+                copy := copy + 1;
+                free_name := format('%s (%s)', client.name, copy);
             end loop;
+            update pg_temp.names set copies = copy where names.name = lower(client.name);
+            insert into pg_temp.names values (lower(free_name));
             insert into public.workspaces (id, name, created_at)
             values (client.new_id, free_name, coalesce(client.created_at, now()));
         end loop;
@@ -3377,25 +3590,75 @@ begin
     end if;
 
     insert into public.workspace_phones (workspace_id, phone_number, label)
-    select distinct on (given.number) adopted.new_id, given.number, left(btrim(regexp_replace(given.label, '[\s[:cntrl:]]+', ' ', 'g')), 200)
-    from pg_temp.old_numbers(old_phones, old_workspaces) as given join adopted on adopted.old_id = given.workspace
+    select distinct on (given.number) adopted.new_id, given.number,
+        left(btrim(regexp_replace(given.label, '[\s[:cntrl:]]+', ' ', 'g')), 200)
+    from pg_temp.old_numbers(old_phones, old_workspaces) as given join pg_temp.adopted on adopted.old_id = given.workspace
     where given.number is not null
     order by given.number, given.place like '% of workspaces', given.place;
-
-    insert into public.legacy_records (kind, record_id)
-    select distinct 'number', given.written from pg_temp.old_numbers(old_phones, old_workspaces) as given
-    where given.number is null and given.written ~ '\d.*\d.*\d.*\d.*\d.*\d' -- a number, and not a word such as "unknown"
-    on conflict do nothing;
 
     if pg_temp.column_of(old_agents, 'agent_id') is not null and pg_temp.column_of(old_agents, 'workspace_id') is not null then
         execute format(
             'insert into public.workspace_agents (agent_id, workspace_id) select distinct on (1) %s, new_id from %s '
-            'join adopted on old_id = workspace_id::text where agent_id is not null order by 1, 2',
+            'join pg_temp.adopted on old_id = pg_temp.key(workspace_id::text) where agent_id is not null order by 1, 2',
             pg_temp.as_text(old_agents, 'agent_id'), old_agents
         );
     end if;
 
-    -- Which records wait to be fetched again. The old table of calls held conversations, too.
+    -- Tables of other programs that named a client go on naming it, where every client has kept its id.
+    if old_workspaces is not null and not exists (select from pg_temp.adopted where old_id <> new_id::text) then
+        for tie in
+            select conrelid::regclass as place, conname as name,
+                replace(pg_get_constraintdef(pg_constraint.oid), ' REFERENCES ' || old_workspaces || '(', ' REFERENCES public.workspaces(')
+                    as definition
+            from pg_constraint
+                join pg_attribute as mine on mine.attrelid = conrelid and mine.attnum = conkey[1]
+                join pg_attribute as theirs on theirs.attrelid = confrelid and theirs.attnum = confkey[1]
+            where contype = 'f' and confrelid = old_workspaces and cardinality(confkey) = 1 and theirs.attname = 'id'
+                and mine.atttypid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
+                and conrelid not in (
+                    select to_regclass('public.' || value) from public.ledger_meta
+                    where key like 'old %' and to_regclass('public.' || value) is not null
+                )
+                and conrelid is distinct from to_regclass('public.call_snapshots') and conparentid = 0
+        loop
+            execute format('alter table %s drop constraint %I, add constraint %2$I %s', tie.place, tie.name, tie.definition);
+        end loop;
+    end if;
+
+    drop table pg_temp.adopted, pg_temp.names;
+    update public.ledger_meta set value = 'read' where key = 'adoption';
+end $$;
+
+-- Which records wait to be fetched again, and which numbers to be registered. The old table of calls held conversations, too.
+do $$
+declare
+    old_calls regclass;
+    old_conversations regclass;
+begin
+    -- Should the facts have been lost, the names tell.
+    insert into public.ledger_meta (key, value)
+    select 'old ' || substr(relname, 8), relname from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f') and relname <> 'legacy_records'
+        and substr(relname, 8) in (select * from public.ledger_tables()) and relname like 'legacy\_%'
+        and not exists (select from public.ledger_meta where key = 'adoption')
+    on conflict do nothing;
+    insert into public.ledger_meta (key, value) values ('adoption', 'read') on conflict do nothing;
+    if exists (select from public.legacy_records) then
+        return;
+    end if;
+    old_calls := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old calls');
+    old_conversations := (select to_regclass('public.' || value) from public.ledger_meta where key = 'old elevenlabs_conversations');
+
+    insert into public.legacy_records (kind, record_id)
+    select distinct 'number', given.written
+    from pg_temp.old_numbers(
+        (select to_regclass('public.' || value) from public.ledger_meta where key = 'old workspace_phones'),
+        (select to_regclass('public.' || value) from public.ledger_meta where key = 'old workspaces')
+    ) as given
+    where (given.number is null or not given.is_client)
+        and given.written ~ '\d.*\d.*\d.*\d.*\d.*\d' -- a number, and not a word such as "unknown"
+    on conflict do nothing;
+
     if pg_temp.column_of(old_calls, 'sid', 'call_sid', 'twilio_sid', 'id') is not null then
         execute format(
             'insert into public.legacy_records (kind, record_id, started_at) select case when %s = ''elevenlabs'' or %s like ''conv\_%%'' '
@@ -3409,28 +3672,43 @@ begin
             'insert into public.legacy_records (kind, record_id, started_at) select ''elevenlabs'', %1$s, pg_temp.moment(%2$s) '
             'from %3$s where %1$s is not null on conflict do nothing',
             pg_temp.as_text(old_conversations, 'conversation_id', 'elevenlabs_id', 'id'),
-            pg_temp.as_text(old_conversations, 'started_at', 'start_time', 'conversation_date', 'start_time_unix_secs', 'date_created', 'created_at'),
+            pg_temp.as_text(
+                old_conversations, 'started_at', 'start_time', 'conversation_date', 'start_time_unix_secs', 'date_created', 'created_at'
+            ),
             old_conversations
         );
     end if;
+end $$;
 
-    -- Tables of other programs that named a client go on naming it, where every client has kept its id.
-    if old_workspaces is not null and not exists (select from adopted where old_id <> new_id::text) then
-        for tie in
-            select conrelid::regclass as place, conname as name, replace(pg_get_constraintdef(oid), ' REFERENCES ' || old_workspaces || '(', ' REFERENCES public.workspaces(') as definition
-            from pg_constraint
-            where contype = 'f' and confrelid = old_workspaces and cardinality(confkey) = 1
-                and confkey[1] = (select attnum from pg_attribute where attrelid = old_workspaces and attname = 'id')
-                and conrelid not in (select to_regclass('public.' || value) from public.ledger_meta where key like 'old %' and to_regclass('public.' || value) is not null)
-                and conrelid is distinct from to_regclass('public.call_snapshots')
-                and conparentid = 0
-        loop
-            execute format('alter table %s drop constraint %I, add constraint %2$I %s', tie.place, tie.name, tie.definition);
-        end loop;
+-- Where something was missing, what is added up from records is looked at again: the next sync refreshes it.
+do $$
+begin
+    insert into public.stale_calls
+    select sid from public.calls
+    where started_at is not null and not exists (select from public.call_members where record_id = sid)
+        and not exists (select from public.call_costs where call_id = sid)
+    union all
+    select conversation_id from public.elevenlabs_conversations
+    where started_at is not null and not exists (select from public.call_members where record_id = conversation_id)
+        and not exists (select from public.call_costs where call_id = conversation_id)
+    on conflict do nothing;
+    if (select is_any from pg_temp.restored) then
+        insert into public.ledger_meta (key, value)
+        select 'price_unit', price_unit from public.calls where cost <> 0 group by price_unit order by count(*) desc limit 1
+        on conflict do nothing;
+        insert into public.stale_balances as stale (source, workspace_id, since)
+        select source, (place ->> 0)::bigint, min((place ->> 1)::timestamptz) from (
+            select 'twilio' as source, jsonb_array_elements(public.ledger_wrong_twilio()) as place
+            union all
+            select 'elevenlabs', jsonb_array_elements(public.ledger_wrong_elevenlabs())
+        ) as wrong
+        group by 1, 2
+        on conflict (source, workspace_id) do update set since = least(stale.since, excluded.since), until = 'infinity';
+        if not exists (select from public.covered_periods) then
+            update public.sync_runs set state = 'ok' where state = 'ok'; -- a trigger covers their windows
+        end if;
     end if;
-
-    drop table adopted;
-    update public.ledger_meta set value = 'read' where key = 'adoption';
+    drop table pg_temp.restored;
 end $$;
 
 insert into public.ledger_migrations (name) values ('20261128000000_baseline') on conflict do nothing;

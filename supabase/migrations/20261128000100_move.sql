@@ -110,9 +110,11 @@ begin
         execute format('create temp table unproven as select * from public.%I where created_at < %L', place.column2, adopted_at);
         if exists (select from unproven) then
             execute format(
-                'delete from unproven where (workspace_id, snapshot_date) not in ('
-                'select (entry ->> 0)::bigint, (entry ->> 1)::timestamptz from jsonb_array_elements(public.ledger_wrong_%s()) as entry)',
-                place.column1
+                'delete from unproven as kept where (workspace_id, snapshot_date) not in ('
+                'select (entry ->> 0)::bigint, (entry ->> 1)::timestamptz from jsonb_array_elements(public.ledger_wrong_%s()) as entry) '
+                'and not exists (select from public.stale_balances as stale where stale.source = %L '
+                'and stale.workspace_id = kept.workspace_id and kept.snapshot_date >= stale.since)', -- what waits is not told wrong
+                place.column1, place.column1
             );
         end if;
         if exists (select from unproven) then
@@ -127,6 +129,10 @@ begin
         end if;
         drop table unproven;
     end loop;
+    if exists (select from public.ledger_meta where key like 'old %') then
+        perform public.ledger_refresh_twilio();
+        perform public.ledger_refresh_elevenlabs();
+    end if;
 end $$;
 
 -- Tables that this file has set aside are for nobody but the service role.

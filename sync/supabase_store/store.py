@@ -51,7 +51,9 @@ from sync.registry import Outcome, RegistryChange
 from sync.store import MOST_FAILURES, MOST_UNREGISTERED
 from sync.supabase_store import call_costs, damages, migrations, moving, watching
 from sync.supabase_store.changes import change_registry
+from sync.supabase_store.damages import MENDED_BY_BASELINE
 from sync.supabase_store.functions import RETRY_BUDGET, UNREADABLE, Functions
+from sync.supabase_store.refusals import NotMigratedError
 from sync.supabase_store.rows import (
     call_leg,
     conversation,
@@ -90,7 +92,10 @@ class SupabaseStore:
         needed = [name for name in migrations.pending(applied) if name not in migrations.LAST]
         if needed:
             raise StoreError(migrations.how_to_apply(needed))
-        held = self._functions.call("claim", p_data=data)
+        try:
+            held = self._functions.call("claim", p_data=data)
+        except NotMigratedError as exc:
+            raise StoreError(f"The Supabase project has lost a table or a function; {MENDED_BY_BASELINE}.") from exc
         if held not in ("demo", "real", data):
             raise StoreError(UNREADABLE)
         if held != data:
@@ -434,7 +439,10 @@ class SupabaseStore:
     # Checks
 
     def missing_tables(self) -> list[str]:
-        tables: list[str] = self._functions.call("missing_tables")
+        try:
+            tables: list[str] = self._functions.call("missing_tables")
+        except NotMigratedError:
+            return ["what tells which tables there are"]
         return tables
 
     def damages(self) -> list[Damage]:

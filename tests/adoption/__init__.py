@@ -105,6 +105,22 @@ VARIANTS: Mapping[str, str] = {
         insert into workspace_phones (workspace_id, phone_number)
         values (99, '+16465550188'), (null, '+16465550199'), (99, '+12125550101');
     """,
+    "ids as text, and a table that names them": """
+        alter table calls drop constraint calls_workspace_id_fkey;
+        alter table workspace_phones drop constraint workspace_phones_workspace_id_fkey;
+        alter table elevenlabs_conversations drop constraint elevenlabs_conversations_workspace_id_fkey;
+        alter table twilio_snapshots drop constraint twilio_snapshots_workspace_id_fkey;
+        alter table elevenlabs_snapshots drop constraint elevenlabs_snapshots_workspace_id_fkey;
+        alter table workspaces alter id drop default, alter id type text;
+        alter table workspace_phones alter workspace_id type numeric(10, 2);
+        create table invoices (id serial primary key, workspace_id text references workspaces (id));
+    """,
+    "indexes and constraints of the same names": """
+        create table elsewhere (id int constraint workspace_phones_no_overlap primary key, source text);
+        create index one_run_of_a_source_at_a_time on elsewhere (source);
+        create index sync_failures on elsewhere (source, id);
+    """,
+    "facts of another program": "create table ledger_meta (id int primary key, note text)",
     "types of the same names": "create type accounts as enum ('a'); alter table calls add kind accounts",
     "an extension in another place": "create extension btree_gist with schema public",
     "numbers in the table of clients alone": "drop table workspace_phones",

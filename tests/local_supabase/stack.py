@@ -109,6 +109,7 @@ class LocalSupabase:
         )[0][0]
         self.sql(f"truncate {tables} restart identity cascade")
         self.sql("insert into workspaces (id, name) values (0, 'Unassigned')")
+        self.sql("insert into ledger_meta values ('adoption', 'read')")
 
     def forget_migrations(self) -> None:
         """Make it a project in which no migration has run yet. PostgREST learns of it with `reload_schema`."""
