@@ -4,7 +4,7 @@ import datetime
 import ipaddress
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +29,11 @@ PATIENT = RetryPolicy(budget=datetime.timedelta(seconds=60), first_pause=datetim
 BRIEF = RetryPolicy(budget=datetime.timedelta(milliseconds=1))
 NAMES = {"Twilio": "TWILIO_BASE_URL", "ElevenLabs": "ELEVENLABS_BASE_URL", "Supabase": "SUPABASE_URL"}
 
-Ask = Callable[[], object]
+SIGNS = x509.KeyUsage(
+    **dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), False),
+    **dict.fromkeys(("key_agreement", "encipher_only", "decipher_only"), False),
+    **dict.fromkeys(("key_cert_sign", "crl_sign"), True),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         _begun("Company", key, 90 * DAY)
         .issuer_name(_name("Company"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(SIGNS, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
