@@ -71,6 +71,15 @@ def test_every_reference_leads_somewhere_and_everything_is_used() -> None:
     assert named == set(document()["components"]["schemas"])
 
 
+def test_the_examples_of_a_period_make_one() -> None:
+    operations = [each for methods in document()["paths"].values() for each in methods.values()]
+    examples = [{p["name"]: p["example"] for p in each.get("parameters", []) if "example" in p} for each in operations]
+    periods = [(each["since"], each["until"]) for each in examples if "until" in each]
+
+    assert periods
+    assert all(since < until for since, until in periods)
+
+
 def test_everything_but_health_asks_for_the_secret() -> None:
     operations = [(path, each) for path, methods in document()["paths"].items() for each in methods.values()]
 

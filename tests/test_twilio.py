@@ -625,6 +625,15 @@ def test_single_calls_are_asked_by_sid_several_at_once(server: ScriptedServer, t
     assert server.most_at_once > 1
 
 
+def test_an_example_in_a_sentence_is_written_as_twilio_writes_it(server: ScriptedServer, twilio: TwilioClient) -> None:
+    server.on(LIST, Answer(body={"calls": [call(start_time="yesterday")], "next_page_uri": None}))
+
+    [bad] = twilio.calls_since(SINCE)
+
+    assert isinstance(bad, Failure)
+    assert bad.error.endswith("start_time: must be a date such as Wed, 10 Jun 2026 10:41:03 +0000.")
+
+
 def test_a_call_that_is_gone_or_cannot_be_read_does_not_stop_the_others(
     server: ScriptedServer, twilio: TwilioClient
 ) -> None:
