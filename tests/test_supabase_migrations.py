@@ -58,6 +58,8 @@ ADOPTED_IN_PLACE = (
     + """
     insert into twilio_snapshots (workspace_id, snapshot_date, total_calls, total_cost, total_duration)
         values (1, '2026-10-20T13:00:00Z', 7, 1.2345, 420);
+    insert into elevenlabs_snapshots (workspace_id, snapshot_date, total_conversations, total_cost)
+        values (1, '2026-10-20T13:00:00Z', 5, 531);
 """
 )
 
@@ -303,6 +305,7 @@ def test_what_the_release_before_had_adopted_in_place_is_set_aside(empty_project
     assert empty_project.sql("select conversation_id, cost from legacy_elevenlabs_conversations") == [
         ("conv_old", Decimal(512))
     ]
+    assert empty_project.sql("select total_cost from legacy_elevenlabs_snapshots") == [(Decimal(531),)]
     assert empty_project.sql("select total_calls, total_cost from legacy_twilio_snapshots") == [(7, Decimal("1.2345"))]
 
 
