@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sync import logs, scheduler, settings
+from sync import logs, scheduler, settings, stopping
 from sync.bootstrap import Services
 from sync.errors import VoiceLedgerError
 from sync.http import RetryPolicy
@@ -65,7 +65,7 @@ def _open(configured: Settings) -> Store:
 
 
 def _run(services: Services, arguments: Sequence[str]) -> None:
-    should_stop = scheduler.stop_on_signals()
+    should_stop = stopping.stop_on_signals()
     match arguments:
         case ["scheduler"]:
             scheduler.run_forever(services, should_stop)
