@@ -109,10 +109,13 @@ class PastElevenLabs(Listed, FakeElevenLabs):
         found = [talk for talk in self.talks.values() if start <= talk.started_at < end]
         found += [talk for talk in found if talk.conversation_id in self.shown_twice]
         for talk in sorted(found, key=lambda talk: talk.started_at, reverse=True):
-            if self.breaks_off_after is not None and self.given >= self.breaks_off_after:
+            if self.breaks_off_after is not None and self._place(talk) >= self.breaks_off_after:
                 raise UnexpectedAnswerError(PROBLEM)
-            self.given += 1
             yield self._summary(talk)
+
+    def _place(self, talk: Conversation) -> int:
+        """Return how many are newer. Slices are listed at the same time, so counting what was given would be a race."""
+        return sum(other.started_at > talk.started_at for other in self.talks.values())
 
     def conversations(self, ids: Iterable[str]) -> Iterator[Conversation | Failure]:
         for name in ids:
