@@ -102,7 +102,6 @@ class PastElevenLabs(Listed, FakeElevenLabs):
         self.shown_twice: set[str] = set()
         self.down_after: int | None = None
         self.pause = 0.0
-        self.given = 0
 
     def summaries_between(self, start: datetime, end: datetime) -> Iterator[ConversationSummary | Failure]:
         self.listed.append((start, end))
