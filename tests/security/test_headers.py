@@ -339,7 +339,9 @@ def open_stream(layer: SameOriginOnly, origin: str, host: str) -> list[Message]:
         return {"type": "websocket.connect"}
 
     headers = [(b"origin", origin.encode("latin-1")), (b"host", host.encode("latin-1"))]
-    asyncio.run(layer({"type": "websocket", "path": "/_stcore/stream", "headers": headers}, receive, send))
+    scope = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
+    with ThreadPoolExecutor(1) as thread:  # after browser tests, Playwright's event loop runs in this one
+        thread.submit(asyncio.run, layer(scope, receive, send)).result()
     return sent
 
 
