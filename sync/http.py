@@ -247,8 +247,9 @@ class JsonClient:
             return read_json(answer.body)
         except ValueError as exc:
             kind = front_door.kind(answer.content_type)
+            what = "JSON that cannot be read" if kind.endswith("json") else f"{kind} instead of JSON"
             raise UnexpectedAnswerError(
-                f"{self._provider} answered with {kind} instead of JSON; check that {self._setting} is its API."
+                f"{self._provider} answered with {what}; check that {self._setting} is its API."
             ) from exc
 
 

@@ -82,7 +82,9 @@ def read_phones(content: bytes, *, name: str) -> list[PhoneRow]:
 def _header(line: str) -> tuple[list[str], str]:
     """Return the names in the first line, and what separates them: what finds most of the columns."""
     found = {
-        separator: [name.strip() for name in next(csv.reader([line], skipinitialspace=True, delimiter=separator), [])]
+        separator: [
+            name.strip().lower() for name in next(csv.reader([line], skipinitialspace=True, delimiter=separator), [])
+        ]
         for separator in SEPARATORS
     }
     separator = max(found, key=lambda each: len(set(COLUMNS).intersection(found[each])))

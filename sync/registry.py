@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from sync.errors import RegistryError
 from sync.models import E164, UNASSIGNED, AnyTotals, ElevenLabsTotals, TwilioTotals
 
+BETWEEN_DIGITS = dict.fromkeys(map(ord, "()./"))
 LONGEST_TEXT = 200  # characters of a name or a label
 
 
@@ -189,8 +190,11 @@ def _agent_id(value: str) -> str:
 
 
 def _number(value: str) -> str:
-    # Copied from pages and spreadsheets, a number may hold marks that nobody sees (of text direction, for example).
-    number = "".join(sign for sign in value if not sign.isspace() and unicodedata.category(sign) != "Cf")
+    # Copied from pages and spreadsheets, a number may hold marks that nobody sees (of text direction, for example), and
+    # signs between groups of digits.
+    number = "".join(sign for sign in value if not sign.isspace() and unicodedata.category(sign) not in ("Cf", "Pd"))
+    if number.startswith("+"):
+        number = number.replace("(0)", "").translate(BETWEEN_DIGITS)
     if E164.fullmatch(number):
         return number
     if not number:

@@ -11,7 +11,17 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from dotenv.parser import parse_stream
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -95,7 +105,21 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _key(value: SecretStr) -> SecretStr:
+    """Refuse what cannot be sent in a header, whose client would repeat it in its error."""
+    key = value.get_secret_value()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("holds characters that no key has; copy it once more")
+    return value
+
+
+def _trimmed(value: object) -> object:
+    """Files with line ends of Windows leave a carriage return behind the value."""
+    return value.strip() if isinstance(value, str) else value
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
 
 ENV_FILE, SECRETS_FILE = ".env", ".streamlit/secrets.toml"
 SECRETS_FILES = (f"~/{SECRETS_FILE}", SECRETS_FILE)  # where Streamlit looks; the last that sets a name wins
@@ -137,12 +161,15 @@ def read_secrets_from(files: Sequence[str]) -> None:
 def _variables_of(file: str) -> dict[str, str]:
     """Return the top-level entries of a secrets file as if they were variables; none if there is no such file."""
     path = os.path.expanduser(file)
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         return {}
     try:
         entries = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ConfigurationError(f"{file} cannot be read; correct it, it must be TOML in UTF-8.") from None
+    for name, value in entries.items():
+        if isinstance(value, dict) and name.lower() in Settings.model_fields:
+            raise ConfigurationError(f"{name} in {file} is a table; make it a text.")
     written = {name.lower(): _as_variable(value) for name, value in entries.items() if not isinstance(value, dict)}
     return {name: value for name, value in written.items() if value}
 
@@ -159,16 +186,16 @@ class Settings(_FromFiles):
     twilio_account_sid: Annotated[str, AfterValidator(_starts_with("AC"))] | None = Field(
         None, description="The account (AC…). With it goes either the auth token or an API key."
     )
-    twilio_auth_token: SecretStr | None = Field(None, description="The account's auth token.")
+    twilio_auth_token: Key | None = Field(None, description="The account's auth token.")
     twilio_api_key: Annotated[str, AfterValidator(_starts_with("SK"))] | None = Field(
         None,
         description="An API key (SK…) instead of the token; recommended: one that may only read calls and numbers.",
     )
-    twilio_api_secret: SecretStr | None = Field(None, description="The API key's secret.")
+    twilio_api_secret: Key | None = Field(None, description="The API key's secret.")
     twilio_base_url: WebAddress = Field(
         "https://api.twilio.com", description="Only for another region, or a server that speaks the same API."
     )
-    elevenlabs_api_key: SecretStr | None = Field(None, description="A key with the permission convai_read.")
+    elevenlabs_api_key: Key | None = Field(None, description="A key with the permission convai_read.")
     elevenlabs_base_url: WebAddress = Field(
         "https://api.elevenlabs.io", description="Residency regions have hosts and keys of their own."
     )
@@ -177,7 +204,7 @@ class Settings(_FromFiles):
         validation_alias=AliasChoices("SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"),
         description="The project's URL, to keep the ledger there instead of in SQLite.",
     )
-    supabase_key: SecretStr | None = Field(
+    supabase_key: Key | None = Field(
         None,
         validation_alias=AliasChoices("SUPABASE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY"),
         description="The project's secret (service) key. It stays on the server; an anon key may not write.",
@@ -226,6 +253,11 @@ class Settings(_FromFiles):
         description="How logs are written to stderr: text for people, json (an object per line) for machines, auto: "
         "text on a terminal.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_blanks(cls, value: object) -> object:
+        return _trimmed(value)
 
     @model_validator(mode="after")
     def _credentials_are_complete(self) -> Self:
@@ -355,6 +387,7 @@ def elsewhere() -> str | None:
 def load() -> Settings:
     """Read the settings once. A malformed value raises ConfigurationError in one line that names it."""
     try:
+        _refuse_broken_lines()
         return Settings()
     except ValidationError as exc:
         # The value itself may be a secret, so only its name and what is wrong with it are told.
@@ -362,6 +395,16 @@ def load() -> Settings:
         raise ConfigurationError(f"{'; '.join(problems)}. Correct it in {_place_of('; '.join(problems))}.") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(".env cannot be read; save it as plain text in UTF-8.") from None
+
+
+def _refuse_broken_lines() -> None:
+    """Refuse a line of `.env` that cannot be read: the library would leave it out, and with it perhaps a key."""
+    if not os.path.isfile(ENV_FILE):
+        return
+    with open(ENV_FILE, encoding="utf-8") as file:
+        broken = [binding.original.line for binding in parse_stream(file) if binding.error]
+    if broken:
+        raise ConfigurationError(f"{ENV_FILE} cannot be read from line {broken[0]} on; correct its quotes.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,13 +136,16 @@ def _data(store: Store, source: Source, *, is_configured: bool) -> Finding:
         if source == "twilio"
         else (count["elevenlabs_conversations"], count["elevenlabs_snapshots"])
     )
+    is_lacking = not snapshots and is_configured and store.last_success(source) is None
     if snapshots:
         message = f"{name}: {records:,} records, {snapshots:,} hourly balances."
-    elif is_configured:
+    elif is_lacking:
         message = f"{name}: no data; run `python -m sync {source}`."
+    elif is_configured:
+        message = f"{name}: no records; the last sync found none."
     else:
         message = f"{name}: not configured, and no data."
-    return Finding(check=f"{source} data present", ok=bool(snapshots) or not is_configured, message=message)
+    return Finding(check=f"{source} data present", ok=not is_lacking, message=message)
 
 
 def _duplicates(store: Store, source: Source) -> Finding:

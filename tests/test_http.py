@@ -249,7 +249,8 @@ def test_an_answer_that_is_no_json_says_which_setting_to_check(
         client.get("/calls")
 
     name = kind.split(";")[0]
-    assert str(caught.value) == f"Acme answered with {name} instead of JSON; check that ACME_BASE_URL is its API."
+    what = "JSON that cannot be read" if name == "application/json" else f"{name} instead of JSON"
+    assert str(caught.value) == f"Acme answered with {what}; check that ACME_BASE_URL is its API."
     assert len(server.requests) == 1
 
 

@@ -74,7 +74,7 @@ def in_front(name: str, setting: str) -> list[Case]:
         f"Something in front of {name} leads to another address ({{}}), such as the login page of a proxy; let this "
         f"machine through to {name}, or check {setting}."
     )
-    no_json = f"{name} answered with {{}} instead of JSON; check that {setting} is its API."
+    no_json = f"{name} answered with {{}}; check that {setting} is its API."
     other = f"{name} refused the request (HTTP {{}}); check {setting} and the account."
     return [
         (401, PAGE, HTML, RejectedRequestError, refuses.format("401, text/html")),
@@ -94,8 +94,8 @@ def in_front(name: str, setting: str) -> list[Case]:
         (511, PAGE, HTML, RejectedRequestError, asks.format("511")),
         (302, PAGE, HTML, RejectedRequestError, leads.format("302")),
         (307, "", "", RejectedRequestError, leads.format("307")),
-        (200, PAGE, HTML, UnexpectedAnswerError, no_json.format("text/html")),
-        (200, JSON, "[" * 100_000, UnexpectedAnswerError, no_json.format("application/json")),
+        (200, PAGE, HTML, UnexpectedAnswerError, no_json.format("text/html instead of JSON")),
+        (200, JSON, "[" * 100_000, UnexpectedAnswerError, no_json.format("JSON that cannot be read")),
         (409, PAGE, HTML, RejectedRequestError, other.format("409")),
     ]
 

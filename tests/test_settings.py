@@ -1,5 +1,6 @@
 """Settings: which names count, what is refused with which sentence, and that no secret shows."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -481,3 +482,36 @@ def test_what_streamlit_makes_of_its_secrets_leaves_the_environment_as_it_was(
 
     assert environment.load().timezone == "UTC"
     assert secret(environment.load().cron_secret) == "of-the-environment"
+
+
+@pytest.mark.parametrize("name", ["ELEVENLABS_API_KEY", "TWILIO_AUTH_TOKEN", "SUPABASE_KEY"])
+@pytest.mark.parametrize("key", ["sk-7c21\r\nx", "sk-7c21\u00e9", "sk\x007c21"])
+def test_a_key_with_characters_that_no_key_has_is_refused_without_it(
+    environment: Environment, name: str, key: str
+) -> None:
+    environment.write_secrets(f"{name} = {json.dumps(key)}\n")
+
+    message = environment.refusal(TWILIO_ACCOUNT_SID=ACCOUNT, SUPABASE_URL="https://acme.supabase.co")
+
+    assert f"{name}" in message
+    assert "holds characters that no key has; copy it once more" in message
+    assert "7c21" not in message
+
+
+def test_line_ends_of_windows_are_no_part_of_a_value(environment: Environment) -> None:
+    settings = environment.load(ELEVENLABS_API_KEY="sk-7c21\r", TIMEZONE="Europe/Madrid\r\n")
+
+    assert settings.elevenlabs_login() == "sk-7c21"
+    assert settings.timezone == "Europe/Madrid"
+
+
+def test_a_quote_that_nobody_closes_stops_the_start(environment: Environment) -> None:
+    (environment.folder / ".env").write_text('TIMEZONE=UTC\nELEVENLABS_API_KEY="sk-7c21\nFIRST_SYNC_DAYS=3\n')
+
+    assert environment.refusal() == ".env cannot be read from line 2 on; correct its quotes."
+
+
+def test_a_table_in_the_place_of_a_key_stops_the_start(environment: Environment) -> None:
+    environment.write_secrets("ELEVENLABS_API_KEY = {key = 1}\n")
+
+    assert environment.refusal() == "ELEVENLABS_API_KEY in .streamlit/secrets.toml is a table; make it a text."

@@ -33,7 +33,8 @@ def schedule(store: Store, source: Source, now: datetime) -> Iterator[Finding]:
         began = f"{state.latest.started_at:%H:%M} UTC"
         yield Finding(check=check, ok=True, message=f"{name}: syncs seem to be scheduled, the last began at {began}.")
         return
-    last = f"for {_age(now - state.latest.started_at)}" if state.latest else "yet"
+    began_ago = now - state.latest.started_at if state.latest else timedelta(0)  # below 0 by a clock that was ahead
+    last = f"for {_age(began_ago)}" if began_ago > timedelta(0) else "yet"
     message = f"{name}: no sync has begun {last}, so no scheduler seems to run; start `python -m sync scheduler`."
     yield Finding(check=check, ok=False, message=message)
 
