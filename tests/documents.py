@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from sync.settings import Settings, variable
@@ -64,7 +63,7 @@ def variables() -> Iterator[tuple[str, FieldInfo]]:
 
 
 def is_secret(setting: FieldInfo) -> bool:
-    return SecretStr in getattr(setting.annotation, "__args__", ())
+    return "SecretStr" in str(setting.annotation)  # or in what is annotated with a check
 
 
 def in_file(value: Any) -> str:
