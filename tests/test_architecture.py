@@ -252,7 +252,7 @@ def test_the_demo_and_the_product_meet_in_one_file() -> None:
 
 def test_only_settings_read_the_environment() -> None:
     assert those_that_name(ENVIRONMENT, *FOLDERS, "streamlit_app") == {"sync.settings"}
-    assert importers_of("dotenv") == set()
+    assert importers_of("dotenv") == {"sync.settings"}
     assert importers_of("pydantic_settings") == {"sync.settings"}
 
 
